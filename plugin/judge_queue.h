@@ -1,0 +1,53 @@
+// Judging in a thread of its own, while candidates are still being made.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <future>
+#include <memory>
+
+#include "core/base/export.h"
+#include "plugin/judge.h"
+
+namespace bestreel {
+
+struct JudgeQueueOptions {
+  std::size_t max_batch = 1;  ///< requests handed to Judge::judge at once, at least 1
+  std::size_t capacity = 0;   ///< waiting requests before submit() blocks (back-pressure); 0 = no limit
+};
+
+/// Owns one worker thread that feeds one judge in submission order. Every method may be called from
+/// any thread. A future is always fulfilled: with the judge's Result; with Failure{"cancelled"}
+/// after cancel(), cancel_all() or destruction; with the judge's own exception if it threw.
+class BESTREEL_API JudgeQueue {
+ public:
+  using Ticket = std::uint64_t;
+  struct Submission {
+    Ticket ticket;
+    std::future<Result> result;
+  };
+
+  explicit JudgeQueue(JudgePtr judge, JudgeQueueOptions options = {});
+  ~JudgeQueue();  ///< cancel_all(), then joins
+  JudgeQueue(const JudgeQueue&) = delete;
+  JudgeQueue& operator=(const JudgeQueue&) = delete;
+
+  /// Blocks while the queue is full. After cancel_all() the result is "cancelled" at once.
+  Submission submit(Request request);
+
+  /// True: the request had not begun and its result is now "cancelled". False: it is being judged,
+  /// was judged, or is unknown; its future is fulfilled as usual.
+  bool cancel(Ticket ticket);
+
+  /// Cancels what waits, asks the judge to stop what runs, refuses what comes. Does not block.
+  void cancel_all();
+
+  /// Requests that wait, the running ones not counted.
+  std::size_t waiting() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace bestreel

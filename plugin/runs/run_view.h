@@ -1,0 +1,64 @@
+// What a run looks like now: the projection of its events that tables, reports and exports show.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/base/export.h"
+#include "core/media/video.h"
+#include "plugin/combine.h"
+#include "plugin/result.h"
+#include "plugin/runs/run_store.h"
+
+namespace bestreel {
+
+/// Written once, as the "run" event: what has to be equal for a resume.
+struct RunSettings {
+  std::string command;     ///< "rank", later "generate"
+  std::vector<std::string> argv;  ///< the command to make it again, argv[0] = "bestreel"
+  std::string prompt;
+  std::vector<std::string> judges;       ///< SPECs as given
+  std::vector<std::string> judge_ids;    ///< JudgeInfo::id of each
+  Combination combination = Combination::kWeights;
+  std::vector<double> weights;
+  int top = 0;        ///< how many the table names; 0 = all
+  int threads = 0;
+  std::string versions;  ///< build, instruction set, library versions, one line
+};
+
+/// One video of the run. `results` has one entry per judge, nullopt = not judged yet.
+struct Candidate {
+  std::string id;      ///< the shortest tail of the path that tells it from the others
+  std::string path;    ///< absolute
+  std::string sha256;  ///< of the file when it was taken in, hexadecimal; empty if unreadable
+  VideoInfo video;     ///< without `times`; frame_count 0 if it could not be opened
+  std::vector<std::optional<Result>> results;
+  std::optional<double> reward;  ///< combined over the judges; nullopt: failed or not yet judged
+  int rank = 0;                  ///< 1 = best; 0 = none
+};
+
+struct RunView {
+  RunSettings settings;
+  std::vector<Candidate> candidates;  ///< best first; failures last; ties by id
+  std::string winner;                 ///< id; empty: none
+  bool finished = false;
+  double seconds = 0;  ///< wall clock between the first and the last event
+};
+
+BESTREEL_API RunView project(const std::vector<Event>& events);
+
+// The events that a ranking consists of.
+BESTREEL_API Event run_event(const RunSettings& settings);
+BESTREEL_API Event candidate_event(const Candidate& candidate);
+BESTREEL_API Event judged_event(const std::string& candidate, std::size_t judge, const Result& result);
+BESTREEL_API Event finished_event(const std::string& winner);
+
+enum class ExportFormat { kCsv, kJsonl };
+
+/// Canonical: no clocks, candidates sorted by id, so that a resumed run exports the same bytes.
+BESTREEL_API std::string export_run(const RunView& view, ExportFormat format);
+
+}  // namespace bestreel
