@@ -1,0 +1,45 @@
+// Byte-level BPE from a Hugging Face tokenizer.json. Torch-free.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/base/export.h"
+
+namespace bestreel {
+
+/// Equal to the `tokenizers` library on the pipeline of the Qwen2 family: added tokens, NFC,
+/// the file's own split pattern (a Regex in Split + ByteLevel), BPE. A file that asks for another
+/// normaliser, pre-tokenizer or model is refused ("tokenizer_unsupported"), naming the part.
+/// Immutable after loading: any thread may use it.
+class BESTREEL_API Tokenizer {
+ public:
+  /// Errors: "file_missing", "json_malformed", "tokenizer_unsupported", "tokenizer_malformed".
+  static Tokenizer from_file(const std::string& tokenizer_json);
+  static Tokenizer from_json(const std::string& json, const std::string& name_in_errors);
+
+  /// Text of ours: added tokens ("<|im_start|>") become their ids.
+  std::vector<std::int64_t> encode(std::string_view text) const;
+
+  /// Text of a user: the same bytes, but no added token is ever recognised in it.
+  std::vector<std::int64_t> encode_plain(std::string_view text) const;
+
+  /// `skip_special`: leave added tokens marked special out. Invalid UTF-8 becomes U+FFFD.
+  std::string decode(std::span<const std::int64_t> ids, bool skip_special = true) const;
+  /// The raw bytes of one token, for streaming.
+  std::string token_bytes(std::int64_t id) const;
+
+  std::optional<std::int64_t> id_of(std::string_view token) const;
+  std::int64_t vocabulary_size() const;  ///< largest id + 1
+
+ private:
+  struct Impl;
+  std::shared_ptr<const Impl> impl_;
+};
+
+}  // namespace bestreel
