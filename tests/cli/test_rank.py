@@ -148,7 +148,7 @@ def test_export_is_canonical(bestreel, small_videos, tmp_path):
     for form in ("csv", "jsonl"):
         assert export(bestreel, tmp_path / "a", form) == export(bestreel, tmp_path / "b", form)
     rows = export(bestreel, tmp_path / "a", "csv").splitlines()
-    assert len(rows) == 4 and "second" not in rows[0]
+    assert len(rows) == 4 and "seconds" not in rows[0]
 
 
 def test_single_file_report_holds_the_videos(bestreel, small_videos, tmp_path):
