@@ -7,9 +7,10 @@
 namespace bestreel::report {
 namespace {
 
-Markup screen(const Candidate& candidate, const Clip& clip) {
+Markup screen(const Candidate& candidate, const Clip& clip, bool winner) {
+  const Markup crown = winner ? html("<span class=\"crown\">Winner</span>") : Markup{};
   if (clip.kind == Clip::Kind::kNone) {
-    return html("<div class=\"screen empty\"><p>{}</p></div>\n", clip.note);
+    return html("<div class=\"screen empty\">{}<p>{}</p></div>\n", crown, clip.note);
   }
   Markup size;
   if (candidate.video.width > 0 && candidate.video.height > 0) {
@@ -19,8 +20,8 @@ Markup screen(const Candidate& candidate, const Clip& clip) {
   const bool embedded = clip.src.starts_with("data:");
   return html(
       "<div class=\"screen\"><video controls preload=\"metadata\" playsinline muted loop{} "
-      "aria-label=\"{}\" src=\"{}{}\"></video></div>\n",
-      size, candidate.id, clip.src, embedded ? "" : "#t=0.001");
+      "aria-label=\"{}\" src=\"{}{}\"></video>{}</div>\n",
+      size, candidate.id, clip.src, embedded ? "" : "#t=0.001", crown);
 }
 
 Markup facts(const Candidate& candidate, const Clip& clip) {
@@ -38,7 +39,7 @@ Markup facts(const Candidate& candidate, const Clip& clip) {
   if (!video.codec.empty()) parts.push_back(video.codec);
   Markup out = html("<p class=\"facts\">{}", fmt::format("{}", fmt::join(parts, " \xC2\xB7 ")));
   if (!clip.original.empty()) {
-    out += html(" \xC2\xB7 <a href=\"{}\">file</a>", clip.original);
+    out += html(" \xC2\xB7 <a href=\"{}\">open&nbsp;file</a>", clip.original);
   }
   out += html("</p>\n");
   if (clip.kind == Clip::Kind::kCopy) out += html("<p class=\"note\">{}</p>\n", clip.note);
@@ -163,7 +164,7 @@ Markup card(const Page& page, std::size_t index) {
   const Clip& clip = page.clips[index];
   const bool winner = page.view.finished && &candidate == page.verdict.first;
   Markup out = html("<article class=\"card{}\" id=\"v{}\">\n", winner ? " winner" : "", index + 1);
-  out += screen(candidate, clip);
+  out += screen(candidate, clip, winner);
   out += html("<div class=\"body\">\n<header>{}<h3>{}</h3>{}</header>\n",
               candidate.rank > 0
                   ? html("<span class=\"rank\" aria-label=\"Rank {0}\">{0}</span>", candidate.rank)
@@ -173,7 +174,6 @@ Markup card(const Page& page, std::size_t index) {
                                       "{}</span>",
                                       number(*candidate.reward))
                                : Markup{});
-  if (winner) out += html("<p class=\"crown\">Winner</p>\n");
   out += facts(candidate, clip);
   return out += html("{}</div>\n</article>\n", results(page, candidate));
 }

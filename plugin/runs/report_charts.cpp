@@ -17,6 +17,11 @@ Markup bar(Range range, double value, std::optional<double> std, std::string_vie
       R"(<svg class="bar {}" role="img" aria-label="{}"><rect class="track" width="100%" height="100%"/>)"
       R"(<rect class="fill" width="{:.2f}%" height="100%"/>)",
       css_class, label, range.percent(value));
+  for (const double score : {2.0, 3.0, 4.0}) {
+    if (range.low != 1 || range.high != 5) break;  // only these axes have steps to count
+    out += html(R"(<line class="grid-line" x1="{0:.0f}%" x2="{0:.0f}%" y1="0" y2="100%"/>)",
+                range.percent(score));
+  }
   if (std && std::isfinite(*std)) {
     const double low = range.percent(value - *std), high = range.percent(value + *std);
     out += html(R"(<line class="whisker" x1="{0:.2f}%" x2="{1:.2f}%" y1="50%" y2="50%"/>)"
@@ -61,6 +66,10 @@ Markup frame_strip(const std::vector<std::int64_t>& frames, std::int64_t frame_c
         std::llround((static_cast<double>(frame) + 0.5) * 1000 / static_cast<double>(frame_count)));
   }
   Markup ticks;
+  if (static_cast<std::int64_t>(places.size()) == frame_count) {
+    ticks = html(R"(<rect class="fill" width="100%" height="100%"/>)");
+    places.clear();
+  }
   for (const std::int64_t place : places) {
     const double x = static_cast<double>(place) / 10;
     ticks += html(R"(<line x1="{0:.1f}%" x2="{0:.1f}%" y1="0" y2="100%"/>)", x);

@@ -50,10 +50,15 @@ Markup head(const Page& page) {
       policy_hash(css.html), policy_hash(js.html), title(page), css);
 }
 
+bool any_failed(const Candidate& candidate) {
+  return std::any_of(candidate.results.begin(), candidate.results.end(),
+                     [](const auto& result) { return result && failed(*result); });
+}
+
 Markup top(const Page& page) {
   const RunView& view = page.view;
   const auto failures = static_cast<std::size_t>(
-      std::count_if(view.candidates.begin(), view.candidates.end(), all_failed));
+      std::count_if(view.candidates.begin(), view.candidates.end(), any_failed));
   const auto judged = static_cast<std::size_t>(
       std::count_if(view.candidates.begin(), view.candidates.end(),
                     [](const Candidate& candidate) { return candidate.reward.has_value(); }));
@@ -164,8 +169,13 @@ Page::Page(const RunView& run, const std::vector<Clip>& prepared)
 }
 
 std::string Page::judge_name(std::size_t judge) const {
-  return judge < view.settings.judges.size() ? view.settings.judges[judge]
-                                             : fmt::format("judge {}", judge + 1);
+  const std::vector<std::string>& specs = view.settings.judges;
+  if (judge >= specs.size()) return fmt::format("judge {}", judge + 1);
+  const std::string name = specs[judge].substr(0, specs[judge].find(':'));
+  const auto same = std::count_if(specs.begin(), specs.end(), [&](const std::string& spec) {
+    return spec.substr(0, spec.find(':')) == name;
+  });
+  return same == 1 && !name.empty() ? name : specs[judge];
 }
 
 Markup name_of(const Candidate& candidate) { return html("<bdi>{}</bdi>", candidate.id); }
@@ -196,8 +206,7 @@ Markup ranking_section(const Page& page) {
     ++count;
     Markup parts;
     for (std::size_t i = 0; i < columns.size(); ++i) {
-      parts += html("<td class=\"part\" data-label=\"{}\">{}</td>", words(columns[i]),
-                    cell(page, candidate, i, columns[i]));
+      parts += html("<td class=\"part\">{}</td>", cell(page, candidate, i, columns[i]));
     }
     const std::string reward = number(*candidate.reward);
     rows += html(

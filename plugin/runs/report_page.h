@@ -22,6 +22,7 @@ struct Page {
 
   Page(const RunView& view, const std::vector<Clip>& clips);
   bool several_judges() const { return view.settings.judges.size() > 1; }
+  /// The name in the SPEC (before ':'), or all of it where two judges share a name.
   std::string judge_name(std::size_t judge) const;
 };
 

@@ -132,9 +132,11 @@ Markup noise_notes(const Page& page) {
   if (verdict.kind != Verdict::Kind::kLead) return {};
   Markup out;
   for (const Noise& noise : verdict.noise) {
-    const std::string who = page.several_judges() && verdict.noise.size() > 1
-                                ? page.judge_name(noise.judge) + ": the"
-                                : std::string("The");
+    // A mean of ranks has no unit in which to speak of noise: each judge speaks for itself.
+    const std::string who =
+        page.several_judges() && page.view.settings.combination == Combination::kRankMean
+            ? page.judge_name(noise.judge) + ": the"
+            : std::string("The");
     if (noise.within()) {
       out += html(
           "<p class=\"notice\"><b>Within the noise.</b> {} lead of {} is no larger than the "
