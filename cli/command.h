@@ -32,6 +32,8 @@ Command score_command();
 Command rank_command();
 Command resume_command();
 Command export_command();
+Command inspect_command();
+Command parse_command();
 Command doctor_command();
 Command completion_command();
 

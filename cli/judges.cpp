@@ -1,23 +1,86 @@
 #include "cli/judges.h"
 
 #include <charconv>
+#include <cstdint>
 #include <filesystem>
+#include <iostream>
 
 #include "cli/machine.h"
 #include "core/base/fail.h"
 #include "reward/pixels/pixels_judge.h"
+#include "reward/through_file/through_file_judge.h"
+#ifdef BESTREEL_WITH_TORCH
+#include "reward/videoscore2/videoscore2_judge.h"
+#endif
 
 namespace bestreel::cli {
 namespace {
 
 constexpr const char* kSpecs = "`pixels` (no weights) or the folder of a VideoScore2 checkpoint";
 
-JudgePtr make_judge(const std::string& spec, const po::variables_map&, const Command& command) {
+int threads_of(const po::variables_map& given, const Command& command) {
+  const int threads = given.count("threads") != 0 ? given["threads"].as<int>() : usable_cores();
+  if (threads < 1 || threads > 1024) {
+    fail_usage(command.name, "threads must be between 1 and 1024, but got {}", threads);
+  }
+  return threads;
+}
+
+#ifdef BESTREEL_WITH_TORCH
+VideoScore2Options videoscore2_options(const std::string& folder, const po::variables_map& given,
+                                       const Command& command) {
+  VideoScore2Options options;
+  options.folder = folder;
+  options.threads = threads_of(given, command);
+  if (given.count("template") != 0) options.template_file = given["template"].as<std::string>();
+  if (given.count("dtype") != 0) options.dtype = given["dtype"].as<std::string>();
+  if (given.count("rationale") != 0) {
+    const std::string text = given["rationale"].as<std::string>();
+    if (text == "none") {
+      options.rationale = 0;
+    } else {
+      const char* end = text.data() + text.size();
+      const auto [stop, error] = std::from_chars(text.data(), end, options.rationale);
+      if (error != std::errc() || stop != end || options.rationale < 0) {
+        fail_usage(command.name, "rationale must be a number of tokens or none, but got {}", text);
+      }
+    }
+  }
+  if (given.count("readings") != 0) options.readings = given["readings"].as<int>();
+  if (given.count("temperature") != 0) options.temperature = given["temperature"].as<double>();
+  if (given.count("seed") != 0) options.seed = given["seed"].as<std::uint64_t>();
+  return options;
+}
+
+JudgePtr make_checkpoint_judge(const std::string& folder, const po::variables_map& given,
+                               const Command& command) {
+  const VideoScore2Options options = videoscore2_options(folder, given, command);
+  JudgePtr judge = make_videoscore2_judge(options);
+  if (inspect_videoscore2(folder, options.template_file).template_fallback) {
+    std::cerr << "[" << command.name << "] warning: " << folder << " has no model card with a query "
+              << "template, so Bestreel's own wording is used and scores will differ from published "
+              << "ones: download the whole checkpoint, or pass --template FILE\n";
+  }
+  return judge;
+}
+#else
+JudgePtr make_checkpoint_judge(const std::string& folder, const po::variables_map&,
+                               const Command& command) {
+  fail(command.name, "judge", "{} is a checkpoint, and this build has no libtorch: build with "
+       "-DBESTREEL_TORCH=ON", folder);
+}
+#endif
+
+JudgePtr make_judge(const std::string& spec, const po::variables_map& given,
+                    const Command& command) {
   if (spec == "pixels") return make_pixels_judge();
   if (!std::filesystem::exists(spec)) {
     fail_usage(command.name, "judge must be {}, but got {}, which does not exist", kSpecs, spec);
   }
-  fail_usage(command.name, "judge must be {}, but got {}", kSpecs, spec);
+  if (!std::filesystem::is_directory(spec)) {
+    fail_usage(command.name, "judge must be {}, but got {}, which is a file", kSpecs, spec);
+  }
+  return make_checkpoint_judge(spec, given, command);
 }
 
 std::vector<double> weights_of(const po::variables_map& given, const Command& command,
@@ -75,6 +138,8 @@ std::vector<std::string> canonical_argv(const po::variables_map& given, const Co
       }
     } else if (const auto* number = boost::any_cast<int>(&value)) {
       add(std::to_string(*number));
+    } else if (const auto* seed = boost::any_cast<std::uint64_t>(&value)) {
+      add(std::to_string(*seed));
     } else if (const auto* real = boost::any_cast<double>(&value)) {
       add(fmt::format("{}", *real));
     }
@@ -90,6 +155,17 @@ void add_judge_options(po::options_description& options) {
        "what the videos were asked to show")
       ("judge,j", po::value<std::vector<std::string>>()->value_name("SPEC")->composing(),
        "`pixels` (no weights needed), or the folder of a VideoScore2 checkpoint")
+      ("template", po::value<std::string>()->value_name("FILE"),
+       "query template with $t2v_prompt (the checkpoint's model card)")
+      ("rationale", po::value<std::string>()->value_name("N|none"),
+       "tokens of reasons before the scores (1024); none: scores at once")
+      ("readings", po::value<int>()->value_name("K"),
+       "read each video K times: mean and standard deviation (1)")
+      ("temperature", po::value<double>()->value_name("T"), "sample the reasons (0: greedy)")
+      ("seed", po::value<std::uint64_t>()->value_name("S"), "of the sampling (0)")
+      ("dtype", po::value<std::string>()->value_name("D"), "fp32 or bf16 activations (fp32)")
+      ("judge-from", po::value<std::string>()->value_name("WHAT"),
+       "memory: the frames as decoded (default); file: the frames after H.264")
       ("threads", po::value<int>()->value_name("N"), "CPU threads of the judges (all cores)");
 }
 
@@ -97,9 +173,15 @@ std::vector<JudgePtr> make_judges(const po::variables_map& given, const Command&
   if (given.count("judge") == 0) {
     fail_usage(command.name, "judge must be given: pass --judge SPEC, where SPEC is {}", kSpecs);
   }
+  const std::string from = given.count("judge-from") != 0 ? given["judge-from"].as<std::string>() : "memory";
+  if (from != "memory" && from != "file") {
+    fail_usage(command.name, "judge-from must be memory or file, but got {}", from);
+  }
+  threads_of(given, command);  // a bad number is refused whatever the judge
   std::vector<JudgePtr> judges;
   for (const std::string& spec : given["judge"].as<std::vector<std::string>>()) {
     judges.push_back(make_judge(spec, given, command));
+    if (from == "file") judges.back() = through_file(judges.back());
   }
   return judges;
 }
@@ -122,10 +204,7 @@ RunSettings make_settings(const po::variables_map& given, const Command& command
   settings.weights = weights_of(given, command, judges.size());
   settings.top = given.count("top") != 0 ? given["top"].as<int>() : 0;
   if (settings.top < 0) fail_usage(command.name, "top must be at least 1, but got {}", settings.top);
-  settings.threads = given.count("threads") != 0 ? given["threads"].as<int>() : usable_cores();
-  if (settings.threads < 1 || settings.threads > 1024) {
-    fail_usage(command.name, "threads must be between 1 and 1024, but got {}", settings.threads);
-  }
+  settings.threads = threads_of(given, command);
   settings.versions = version_line();
   return settings;
 }

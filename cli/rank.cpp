@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <utility>
 
 #include "cli/command.h"
 #include "cli/interrupt.h"
@@ -215,14 +216,17 @@ int run_resume(const po::variables_map& given) {
   po::positional_options_description positional;
   positional.add(rank.positional.c_str(), -1);
   po::variables_map then;
-  if (given.count("threads") != 0) {
-    argv.push_back("--threads");
-    argv.push_back(std::to_string(given["threads"].as<int>()));
-  }
+  // The run's thread count, unless another is asked for; then the refusal names both.
+  std::erase_if(argv, [drop = false](const std::string& word) mutable {
+    if (std::exchange(drop, word == "--threads")) return true;
+    return word == "--threads";
+  });
+  const int threads =
+      given.count("threads") != 0 ? given["threads"].as<int>() : view.settings.threads;
+  argv.insert(argv.end(), {"--threads", std::to_string(threads)});
   po::store(po::command_line_parser(argv).options(options).positional(positional).run(), then);
   std::vector<JudgePtr> judges = make_judges(then, command);
-  RunSettings settings = make_settings(then, rank, judges);
-  if (then.count("threads") == 0) settings.threads = view.settings.threads;
+  const RunSettings settings = make_settings(then, rank, judges);
   Ranking ranking = Ranking::resume(directory, settings, std::move(judges));
   Output output = output_of(then);
   output.json = given.count("json") != 0;
