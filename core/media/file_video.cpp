@@ -129,6 +129,7 @@ void FileVideo::order_frames(const Demuxer& demuxer) {
   const bool doubtful =
       demuxer.stream()->codecpar->video_delay > 0 && std::is_sorted(order_.begin(), order_.end());
   constexpr std::size_t kEnough = 32;
+  if (!source_->damage().empty()) at_ = -1;  // so that reading the first frame looks at it again
   if (order_.empty() || first_packet_ != order_[0] || (doubtful && !decodes_in_order(kEnough))) {
     order_by_decoding();
   }

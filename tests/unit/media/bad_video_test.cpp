@@ -182,6 +182,13 @@ TEST_F(BadVideoTest, NothingDecodes) {
   expect_error(path("a.mp4"), "video_corrupt", "", "make or copy it again");
 }
 
+// A video track without a single frame.
+TEST_F(BadVideoTest, NoFrames) {
+  make("a.mp4");
+  ASSERT_TRUE(ffmpeg("-i a.mp4 -c:v copy -bsf:v noise=drop=1 b.mkv")) << ffmpeg_log();
+  expect_error(path("b.mkv"), "video_corrupt", "holds no frame", "make or copy it again");
+}
+
 // A header that promises a picture of gigabytes is refused before memory is asked for.
 TEST_F(BadVideoTest, AbsurdSize) {
   // A PNG of 60000 x 60000 pixels in 67 bytes; libpng's checksum of the header is right.

@@ -5,6 +5,7 @@
 #include <numeric>
 #include <ostream>
 #include <random>
+#include <thread>
 
 #include "tests/unit/media/media_fixture.h"
 
@@ -337,6 +338,21 @@ TEST_F(VideoTest, ReadsTheSameBytesInAnyOrder) {
   EXPECT_EQ(bytes(shuffled, 3), bytes(ordered, 1));
   EXPECT_EQ(bytes(shuffled, 4), bytes(ordered, 3));
   EXPECT_EQ(bytes(shuffled, 5), bytes(ordered, 0));
+}
+
+// Different videos are read from different threads at once; one keeps no state of another.
+TEST_F(VideoTest, ReadsSeveralVideosAtOnce) {
+  ASSERT_TRUE(ffmpeg(numbered_frames(60) + " -vf \"" + kNumber + "\" -c:v libx264 -g 10 a.mp4"));
+  std::vector<std::thread> readers;
+  std::vector<int> right(4, 0);
+  for (std::size_t reader = 0; reader < right.size(); ++reader) {
+    readers.emplace_back([&, reader] {
+      const VideoPtr video = open_video(path("a.mp4"));
+      for (const int frame : {59, 5, 30, 31, 0}) right[reader] += number_at(*video, frame) == frame;
+    });
+  }
+  for (std::thread& reader : readers) reader.join();
+  EXPECT_EQ(right, std::vector<int>(4, 5));
 }
 
 // No indices give no frames, with the shape that any other read has.
