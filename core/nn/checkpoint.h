@@ -9,30 +9,16 @@
 #include <vector>
 
 #include "core/base/export.h"
+#include "core/nn/safetensors.h"
 
 namespace bestreel {
 
-/// What the header of a safetensors file says of one tensor.
-struct TensorEntry {
-  std::string name;
-  std::string dtype;  ///< as in the file: "F32", "BF16", ...
-  std::vector<std::int64_t> shape;
-  std::uint64_t begin = 0;  ///< bytes from the start of the file
-  std::uint64_t end = 0;
-};
-
-/// Parses and checks a header: sizes against shapes and the file, no overlap, no gap outside the
-/// format's rules. `file` only names the file in errors. Throws Error "safetensors_malformed".
-/// Source: the format's description in the safetensors repository's README.
-BESTREEL_API std::vector<TensorEntry> parse_safetensors_header(const std::string& file,
-                                                               const std::uint8_t* bytes,
-                                                               std::uint64_t available,
-                                                               std::uint64_t file_size);
-
 /// The safetensors of one folder: `<stem>.safetensors`, or the shards of
-/// `<stem>.safetensors.index.json`. Opening maps the files and reads their headers, nothing else.
-/// Tensors alias the mapping (read-only pages: never write to them) and keep it alive. Immutable
-/// after open: any thread may read.
+/// `<stem>.safetensors.index.json`; where both are there, the single file counts, as in
+/// transformers. Opening maps the files and reads their headers, nothing else. Tensors alias the
+/// mapping (read-only pages: never write to them) and keep it alive. Immutable after open: any
+/// thread may read. A file that is cut short or overwritten in place while it is mapped cannot be
+/// noticed: replace weights by renaming a new file over the old one.
 class BESTREEL_API Checkpoint {
  public:
   /// Errors: "checkpoint_missing", "shard_missing", "safetensors_malformed", "json_malformed".
@@ -41,11 +27,12 @@ class BESTREEL_API Checkpoint {
   const std::string& folder() const;
   bool has(const std::string& name) const;
   std::vector<TensorEntry> entries() const;  ///< sorted by name
-  std::uint64_t parameters() const;
-  std::uint64_t bytes() const;
+  std::uint64_t parameters() const;          ///< elements of all tensors
+  std::uint64_t bytes() const;               ///< of all tensors
 
   /// The tensor in the file's own dtype (fp32, fp16, bf16), on the CPU. With `shape`, another shape
-  /// is an Error "shape_mismatch" that names the file, the tensor and both shapes.
+  /// is an Error "shape_mismatch" that names the file, the tensor and both shapes. Other errors:
+  /// "tensor_missing", "dtype_unsupported".
   at::Tensor tensor(const std::string& name) const;
   at::Tensor tensor(const std::string& name, const std::vector<std::int64_t>& shape) const;
 
