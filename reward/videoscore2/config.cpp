@@ -166,18 +166,19 @@ ModelConfig read_model(const json& object, const std::string& file) {
   std::string type;
   in.read("model_type", type);
   if (type != "qwen2_5_vl")
-    fail("checkpoint_foreign", "checkpoint",
-         "{}: model_type must be \"qwen2_5_vl\" but is \"{}\": pass the folder of VideoScore2 or of "
-         "another Qwen2.5-VL",
-         file, type);
+    fail(
+        "checkpoint_foreign", "checkpoint",
+        "{}: model_type must be \"qwen2_5_vl\" but is \"{}\": pass the folder of VideoScore2 or of "
+        "another Qwen2.5-VL",
+        file, type);
   ModelConfig c;
   if (in.has("architectures") && in.at("architectures").is_array() &&
       !in.at("architectures").empty() && in.at("architectures")[0].is_string())
     c.architecture = in.at("architectures")[0].get<std::string>();
   in.read("video_token_id", c.video_token_id);
   const json none = json::object();
-  c.vision = read_vision(Reader(in.has("vision_config") ? in.at("vision_config") : none,
-                                file + ": vision_config"));
+  c.vision = read_vision(
+      Reader(in.has("vision_config") ? in.at("vision_config") : none, file + ": vision_config"));
   // Checkpoints saved before transformers 4.52 keep the text model's keys at the top level.
   c.text = in.has("text_config") ? read_text(Reader(in.at("text_config"), file + ": text_config"))
                                  : read_text(in);

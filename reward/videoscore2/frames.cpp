@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <tuple>
 
 #include "core/base/fail.h"
 
@@ -97,8 +98,8 @@ std::pair<std::int64_t, std::int64_t> frame_size(std::int64_t frames, std::int64
   const double token = static_cast<double>(factor * factor);
   const double least = kMinTokensPerFrame * token;
   const double budget = kModelTokens * token / static_cast<double>(frames) * kFrameFactor;
-  const double most = std::max(std::min(kMaxTokensPerFrame * token, budget),
-                               std::floor(least * 1.05));
+  const double most =
+      std::max(std::min(kMaxTokensPerFrame * token, budget), std::floor(least * 1.05));
   return smart_resize(height, width, factor, least, most);
 }
 
@@ -107,10 +108,15 @@ at::Tensor resize_frames(const at::Tensor& frames, std::int64_t height, std::int
   return at::round(bicubic(frames.to(at::kFloat), height, width).clamp_(0, 255)).to(at::kByte);
 }
 
+std::pair<std::int64_t, std::int64_t> processor_size(std::int64_t height, std::int64_t width,
+                                                     const ProcessorConfig& config) {
+  return smart_resize(height, width, config.patch_size * config.merge_size,
+                      static_cast<double>(config.min_pixels),
+                      static_cast<double>(config.max_pixels));
+}
+
 at::Tensor resize_for_processor(const at::Tensor& frames, const ProcessorConfig& config) {
-  const auto [height, width] = smart_resize(
-      frames.size(2), frames.size(3), config.patch_size * config.merge_size,
-      static_cast<double>(config.min_pixels), static_cast<double>(config.max_pixels));
+  const auto [height, width] = processor_size(frames.size(2), frames.size(3), config);
   const at::Tensor pixels = frames.to(at::kFloat);
   if (frames.size(2) == height && frames.size(3) == width) return pixels;
   return bicubic(pixels, height, width);
@@ -120,7 +126,8 @@ at::Tensor to_patches(const at::Tensor& frames, const ProcessorConfig& config) {
   const std::int64_t p = config.patch_size, m = config.merge_size, tp = config.temporal_patch_size;
   const auto options = frames.options().dtype(at::kFloat);
   // Rescaling is folded into the mean and deviation, in the reference's order of float32 roundings.
-  const at::Tensor mean = at::tensor(config.image_mean, at::kFloat).mul(1.0 / config.rescale_factor);
+  const at::Tensor mean =
+      at::tensor(config.image_mean, at::kFloat).mul(1.0 / config.rescale_factor);
   const at::Tensor std = at::tensor(config.image_std, at::kFloat).mul(1.0 / config.rescale_factor);
   at::Tensor x = frames.sub(mean.to(options.device()).view({1, 3, 1, 1}))
                      .div_(std.to(options.device()).view({1, 3, 1, 1}));
@@ -147,31 +154,32 @@ at::Tensor alias(const TensorView& view) {
       at::TensorOptions().dtype(at::kByte).device(device), device);
 }
 
-VideoPatches read_patches(const Video& video, const FrameOptions& options,
-                          const ProcessorConfig& config, const std::stop_token& stop) {
-  const VideoInfo& info = video.info();
-  VideoPatches out;
-  out.frames = choose_frames(info.frame_count, info.fps.value(), options);
-  const auto count = static_cast<std::int64_t>(out.frames.size());
-  const auto [height, width] =
+FramePlan plan_frames(const VideoInfo& info, const FrameOptions& options,
+                      const ProcessorConfig& config) {
+  FramePlan plan;
+  plan.frames = choose_frames(info.frame_count, info.fps.value(), options);
+  const auto count = static_cast<std::int64_t>(plan.frames.size());
+  std::tie(plan.height, plan.width) =
       frame_size(count, info.height, info.width, config.patch_size * config.merge_size);
+  const auto [height, width] = processor_size(plan.height, plan.width, config);
+  plan.grid = {(count + config.temporal_patch_size - 1) / config.temporal_patch_size,
+               height / config.patch_size, width / config.patch_size};
+  return plan;
+}
 
-  const std::int64_t tp = config.temporal_patch_size;
-  std::int64_t done = 0;  // rows
-  for (std::int64_t begin = 0; begin < count; begin += tp) {
+at::Tensor read_patches(const Video& video, const FramePlan& plan, const ProcessorConfig& config,
+                        const std::stop_token& stop) {
+  const auto count = static_cast<std::int64_t>(plan.frames.size());
+  const std::int64_t tp = config.temporal_patch_size, frame = plan.grid[1] * plan.grid[2];
+  at::Tensor out;
+  for (std::int64_t t = 0; t < plan.grid[0]; ++t) {
     if (stop.stop_requested()) throw Cancelled("frames");
-    const std::span<const std::int64_t> index(out.frames.data() + begin,
-                                              std::min(tp, count - begin));
-    const at::Tensor pixels =
-        resize_for_processor(resize_frames(alias(video.read(index)), height, width), config);
-    const at::Tensor rows = to_patches(pixels, config);
-    if (begin == 0) {
-      out.grid = {(count + tp - 1) / tp, pixels.size(2) / config.patch_size,
-                  pixels.size(3) / config.patch_size};
-      out.patches = at::empty({out.grid[0] * rows.size(0), rows.size(1)}, rows.options());
-    }
-    out.patches.narrow(0, done, rows.size(0)).copy_(rows);
-    done += rows.size(0);
+    const std::span<const std::int64_t> index(
+        plan.frames.data() + t * tp, static_cast<std::size_t>(std::min(tp, count - t * tp)));
+    const at::Tensor pixels = resize_frames(alias(video.read(index)), plan.height, plan.width);
+    const at::Tensor rows = to_patches(resize_for_processor(pixels, config), config);
+    if (t == 0) out = at::empty({plan.grid[0] * frame, rows.size(1)}, rows.options());
+    out.narrow(0, t * frame, frame).copy_(rows);
   }
   return out;
 }

@@ -44,8 +44,12 @@ std::pair<std::int64_t, std::int64_t> frame_size(std::int64_t frames, std::int64
 /// half to even. Not ATen's uint8 kernel, whose fixed-point weights differ.
 at::Tensor resize_frames(const at::Tensor& frames, std::int64_t height, std::int64_t width);
 
-/// The processor's second look at the size; the identity unless the checkpoint's limits are
-/// narrower than those of qwen-vl-utils. (n,3,H,W) any dtype to float32.
+/// The processor's second look at the size; the same unless the checkpoint's limits are narrower
+/// than those of qwen-vl-utils.
+std::pair<std::int64_t, std::int64_t> processor_size(std::int64_t height, std::int64_t width,
+                                                     const ProcessorConfig& config);
+
+/// (n,3,H,W) any dtype to float32 of that size; in float, not rounded.
 at::Tensor resize_for_processor(const at::Tensor& frames, const ProcessorConfig& config);
 
 /// (n,3,h,w) float32 0..255 to (t*gh*gw, 3*tp*patch*patch) float32, normalised; rows in the order
@@ -55,14 +59,18 @@ at::Tensor to_patches(const at::Tensor& frames, const ProcessorConfig& config);
 /// An alias of the view's memory, which it keeps alive.
 at::Tensor alias(const TensorView& view);
 
-struct VideoPatches {
-  at::Tensor patches;                ///< as to_patches, on the video's device
-  std::array<std::int64_t, 3> grid;  ///< patches in time, height, width
-  std::vector<std::int64_t> frames;  ///< indices of the frames
+/// What will be looked at; nothing is decoded to know it.
+struct FramePlan {
+  std::vector<std::int64_t> frames;    ///< indices
+  std::int64_t height = 0, width = 0;  ///< after qwen-vl-utils
+  std::array<std::int64_t, 3> grid{};  ///< patches in time, height, width, after the processor
 };
+FramePlan plan_frames(const VideoInfo& info, const FrameOptions& options,
+                      const ProcessorConfig& config);
 
-/// All of the above, a few frames at a time, so that memory holds the patches and no more.
-VideoPatches read_patches(const Video& video, const FrameOptions& options,
-                          const ProcessorConfig& config, const std::stop_token& stop);
+/// The patches of a plan, made a few frames at a time, so that memory holds them and no more; on
+/// the video's device. Throws Cancelled on `stop`.
+at::Tensor read_patches(const Video& video, const FramePlan& plan, const ProcessorConfig& config,
+                        const std::stop_token& stop);
 
 }  // namespace bestreel::videoscore2

@@ -68,8 +68,7 @@ at::Tensor LanguageModel::attention(const Layer& layer, const at::Tensor& x, con
                                     std::int64_t queries) const {
   const std::int64_t n = x.size(0), head = config_.head_dim(), kv = config_.num_kv_heads;
   const std::int64_t group = config_.num_heads / kv, total = past + n, skipped = n - queries;
-  keys.narrow(1, past, n)
-      .copy_(rotate(layer.k(x).view({n, kv, head}), turn).transpose(0, 1));
+  keys.narrow(1, past, n).copy_(rotate(layer.k(x).view({n, kv, head}), turn).transpose(0, 1));
   values.narrow(1, past, n).copy_(layer.v(x).view({n, kv, head}).transpose(0, 1));
 
   const Rotation last{turn.cos.narrow(0, skipped, queries), turn.sin.narrow(0, skipped, queries)};
@@ -86,7 +85,8 @@ at::Tensor LanguageModel::attention(const Layer& layer, const at::Tensor& x, con
   std::optional<at::Tensor> mask;
   if (queries > 1 && !causal) {
     const at::Tensor key = at::arange(total, x.options().dtype(at::kLong));
-    const at::Tensor query = at::arange(total - queries, total, x.options().dtype(at::kLong)).unsqueeze(1);
+    const at::Tensor query =
+        at::arange(total - queries, total, x.options().dtype(at::kLong)).unsqueeze(1);
     mask = at::zeros({queries, total}, x.options())
                .masked_fill_(key.gt(query), -std::numeric_limits<double>::infinity());
   }

@@ -50,13 +50,12 @@ at::Tensor few_rows_bf16(const at::Tensor& x, const Linear& linear) {
   const auto* pw = static_cast<const std::uint16_t*>(linear.weight.const_data_ptr());
   const float* pb = linear.bias.defined() ? linear.bias.const_data_ptr<float>() : nullptr;
   float* py = y.mutable_data_ptr<float>();
-  at::parallel_for(0, out, std::max<std::int64_t>(1, 65536 / in),
-                   [&](std::int64_t begin, std::int64_t end) {
-                     for (std::int64_t o = begin; o < end; ++o)
-                       for (std::int64_t r = 0; r < rows; ++r)
-                         py[r * out + o] =
-                             dot_bf16(px + r * in, pw + o * in, in) + (pb ? pb[o] : 0.0f);
-                   });
+  at::parallel_for(
+      0, out, std::max<std::int64_t>(1, 65536 / in), [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t o = begin; o < end; ++o)
+          for (std::int64_t r = 0; r < rows; ++r)
+            py[r * out + o] = dot_bf16(px + r * in, pw + o * in, in) + (pb ? pb[o] : 0.0f);
+      });
   return y;
 }
 
@@ -127,8 +126,7 @@ at::Tensor Weights::vector(const std::string& name, std::int64_t size) const {
 
 Linear Weights::linear(const std::string& name, std::int64_t out, std::int64_t in,
                        bool bias) const {
-  return {matrix(name + ".weight", {out, in}),
-          bias ? vector(name + ".bias", out) : at::Tensor()};
+  return {matrix(name + ".weight", {out, in}), bias ? vector(name + ".bias", out) : at::Tensor()};
 }
 
 RmsNorm Weights::norm(const std::string& name, std::int64_t size, double epsilon) const {

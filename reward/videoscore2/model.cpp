@@ -81,8 +81,8 @@ at::Tensor Model::prefill(const std::vector<std::int64_t>& prompt, const at::Ten
   at::Tensor x = language_.embed(ids);
   x.narrow(0, begin, features).copy_(vision_(patches, grid, check));
 
-  const RopePositions where = rope_positions(static_cast<std::int64_t>(prompt.size()), begin, grid,
-                                             v, seconds_per_grid);
+  const RopePositions where =
+      rope_positions(static_cast<std::int64_t>(prompt.size()), begin, grid, v, seconds_per_grid);
   const at::Tensor positions =
       at::stack({at::tensor(where.axes[0], at::kLong), at::tensor(where.axes[1], at::kLong),
                  at::tensor(where.axes[2], at::kLong)})

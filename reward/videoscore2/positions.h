@@ -32,8 +32,8 @@ RopePositions rope_positions(std::int64_t tokens, std::int64_t video_begin, cons
 /// Merged patches in the order of the tower's windows: frame by frame, window by window, as
 /// transformers orders them (its get_window_index), and the number of patches of each window.
 struct WindowOrder {
-  std::vector<std::int64_t> index;   ///< (t*h*w/merge^2): position in window order -> merged patch
-  std::vector<std::int64_t> lengths; ///< patches of each window, empty ones left out
+  std::vector<std::int64_t> index;    ///< (t*h*w/merge^2): position in window order -> merged patch
+  std::vector<std::int64_t> lengths;  ///< patches of each window, empty ones left out
 };
 WindowOrder window_order(const Grid& grid, const VisionConfig& vision);
 

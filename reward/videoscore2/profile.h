@@ -29,9 +29,9 @@ BESTREEL_API const Profile& videoscore2_profile();
 
 /// The query text with its one placeholder, and where it came from.
 struct QueryTemplate {
-  std::string text;    ///< bytes as found, placeholder included
-  std::string source;  ///< such as "FOLDER/README.md (VS2_QUERY_TEMPLATE)", "built in"
-  std::string hash;    ///< sha256 of `text`
+  std::string text;       ///< bytes as found, placeholder included
+  std::string source;     ///< such as "FOLDER/README.md (VS2_QUERY_TEMPLATE)", "built in"
+  std::string hash;       ///< sha256 of `text`
   bool fallback = false;  ///< our own wording: scores will differ from published ones
 
   /// The text before and after each `$t2v_prompt` / `${t2v_prompt}`; `$$` is already a `$`

@@ -69,10 +69,11 @@ AnswerTokens AnswerTokens::of(const Tokenizer& tokenizer) {
   for (int digit = 1; digit <= 5; ++digit) {
     const auto ids = tokenizer.encode_plain(std::to_string(digit));
     if (ids.size() != 1)
-      fail("tokenizer_unsuitable", "checkpoint",
-           "tokenizer.json must encode \"{}\" as one token but makes {} of it: scores are read from "
-           "the distribution over the digits, so pass a checkpoint of the Qwen2.5 family",
-           digit, ids.size());
+      fail(
+          "tokenizer_unsuitable", "checkpoint",
+          "tokenizer.json must encode \"{}\" as one token but makes {} of it: scores are read from "
+          "the distribution over the digits, so pass a checkpoint of the Qwen2.5 family",
+          digit, ids.size());
     out.digits[static_cast<std::size_t>(digit - 1)] = ids[0];
   }
   return out;
@@ -84,12 +85,12 @@ struct AnswerReader::Writer {
   const GenerationConfig& config;
   const SamplingOptions& sampling;
   Sequence& sequence;
-  std::int64_t prompt;         // tokens
+  std::int64_t prompt;  // tokens
   std::int64_t prompt_position;
-  at::Tensor hidden;           // (1, hidden) of the last token that was run
-  at::Tensor digit_ids;        // (5)
-  at::Tensor ids;              // (prompt + room): everything that the penalty sees
-  at::Tensor log;              // (room, 2, 5): raw and processed digit logits where token i was read
+  at::Tensor hidden;     // (1, hidden) of the last token that was run
+  at::Tensor digit_ids;  // (5)
+  at::Tensor ids;        // (prompt + room): everything that the penalty sees
+  at::Tensor log;        // (room, 2, 5): raw and processed digit logits where token i was read
   std::vector<std::int64_t> tokens{};
   std::vector<std::size_t> ends{};  // byte offset in `text` after each token
   std::string text{};
@@ -159,27 +160,27 @@ AnswerReader::AnswerReader(std::shared_ptr<const Model> model, const Profile& pr
 std::int64_t AnswerReader::room(std::int64_t budget) const {
   std::string block = profile_.think_end;
   for (const std::string& prefix : profile_.forced_prefix) block += prefix + "5";
-  const auto bytes = static_cast<std::int64_t>(block.size() + profile_.forced_suffix.size());
-  return budget + kAnswerRoom + bytes;  // a token is at least one byte
+  // A token is at least one byte.
+  return budget + kAnswerRoom + static_cast<std::int64_t>(block.size());
 }
 
 Reading AnswerReader::read(const std::vector<std::int64_t>& prompt, const at::Tensor& hidden,
-                           Sequence& sequence, std::int64_t budget,
-                           const SamplingOptions& sampling,
+                           Sequence& sequence, std::int64_t budget, const SamplingOptions& sampling,
                            const std::function<void()>& check) const {
   const auto device = hidden.device();
   const auto size = static_cast<std::int64_t>(prompt.size());
   const auto longs = at::TensorOptions().dtype(at::kLong).device(device);
-  Writer w{.model = *model_,
-           .config = model_->config().generation,
-           .sampling = sampling,
-           .sequence = sequence,
-           .prompt = size,
-           .prompt_position = sequence.position,
-           .hidden = hidden,
-           .digit_ids = at::tensor(at::ArrayRef<std::int64_t>(answer_.digits), at::kLong).to(device),
-           .ids = at::empty({size + room(budget)}, longs),
-           .log = at::empty({room(budget), 2, 5}, longs.dtype(at::kFloat))};
+  Writer w{
+      .model = *model_,
+      .config = model_->config().generation,
+      .sampling = sampling,
+      .sequence = sequence,
+      .prompt = size,
+      .prompt_position = sequence.position,
+      .hidden = hidden,
+      .digit_ids = at::tensor(at::ArrayRef<std::int64_t>(answer_.digits), at::kLong).to(device),
+      .ids = at::empty({size + room(budget)}, longs),
+      .log = at::empty({room(budget), 2, 5}, longs.dtype(at::kFloat))};
   w.ids.narrow(0, 0, size).copy_(at::tensor(prompt, at::kLong));
 
   const auto& stops = model_->ends();
@@ -187,8 +188,8 @@ Reading AnswerReader::read(const std::vector<std::int64_t>& prompt, const at::Te
   std::int64_t answer_begin = -1;  // tokens when </think> was complete
   while (!ended && (answer_begin < 0 ? w.size() < budget : w.size() - answer_begin < kAnswerRoom)) {
     if (check) check();
-    const std::int64_t token = w.settle(
-        choose_token(w.next(), sampling, static_cast<std::uint64_t>(w.size())));
+    const std::int64_t token =
+        w.settle(choose_token(w.next(), sampling, static_cast<std::uint64_t>(w.size())));
     ended = std::find(stops.begin(), stops.end(), token) != stops.end();
     const std::size_t before = w.text.size();
     w.add(token, ended);
@@ -208,7 +209,8 @@ bool AnswerReader::finish_free(Writer& w) const {
   std::vector<std::int64_t> positions;
   for (const ParsedScore& score : parsed.scores) {
     // The token whose bytes hold the digit: the first that ends after it.
-    const auto token = std::upper_bound(w.ends.begin(), w.ends.end(), score.offset) - w.ends.begin();
+    const auto token =
+        std::upper_bound(w.ends.begin(), w.ends.end(), score.offset) - w.ends.begin();
     if (*score.score < 1 || *score.score > 5) return false;
     const std::int64_t digit = answer_.digits[static_cast<std::size_t>(*score.score - 1)];
     if (token >= w.size() || w.tokens[static_cast<std::size_t>(token)] != digit) return false;
@@ -235,11 +237,10 @@ void AnswerReader::force(Writer& w) const {
     // What follows </think> stays as far as it is how the block begins.
     const std::size_t answer = found + mark.size();
     const auto tail = [&](std::int64_t tokens) {
-      return std::string_view(w.text)
-          .substr(answer, w.ends[static_cast<std::size_t>(tokens - 1)] - answer);
+      return std::string_view(w.text).substr(answer,
+                                             w.ends[static_cast<std::size_t>(tokens - 1)] - answer);
     };
-    std::int64_t keep =
-        std::lower_bound(w.ends.begin(), w.ends.end(), answer) - w.ends.begin() + 1;
+    std::int64_t keep = std::lower_bound(w.ends.begin(), w.ends.end(), answer) - w.ends.begin() + 1;
     const auto agrees = [&](std::int64_t tokens) {
       return tail(tokens).size() < block.size() && block.starts_with(tail(tokens)) &&
              std::find(model_->ends().begin(), model_->ends().end(),
@@ -257,17 +258,16 @@ void AnswerReader::force(Writer& w) const {
     const at::Tensor processed = w.next().index_select(0, w.digit_ids);
     // Where top_k left no digit, the model's own logits decide.
     const Row row = to_row(processed);
-    const bool none = std::none_of(row.begin(), row.end(), [](double x) { return std::isfinite(x); });
+    const bool none =
+        std::none_of(row.begin(), row.end(), [](double x) { return std::isfinite(x); });
     const at::Tensor five = none ? w.log[w.size()][0] : processed;
     const std::int64_t digit =
         w.settle(choose_token(five, w.sampling, static_cast<std::uint64_t>(w.size())));
     w.positions.push_back(w.size());
-    w.digits.push_back(digit_reading(static_cast<int>(digit) + 1, w.logged(w.size(), 0),
-                                     w.logged(w.size(), 1)));
+    w.digits.push_back(
+        digit_reading(static_cast<int>(digit) + 1, w.logged(w.size(), 0), w.logged(w.size(), 1)));
     w.add(answer_.digits[static_cast<std::size_t>(digit)], false);
   }
-  for (const std::int64_t token : model_->tokenizer().encode(profile_.forced_suffix))
-    w.add(token, false);
 }
 
 }  // namespace bestreel::videoscore2

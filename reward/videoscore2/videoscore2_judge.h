@@ -25,9 +25,9 @@ struct VideoScore2Options {
   double fps = 2.0;               ///< frames a second that the judge looks at
   std::int64_t max_frames = 0;    ///< 0: the reference's limit of 768
 
-  double temperature = 0;   ///< 0: greedy
-  std::uint64_t seed = 0;   ///< of the first reading; reading k uses seed + k
-  int readings = 1;         ///< more than one needs a temperature: mean and standard deviation
+  double temperature = 0;  ///< 0: greedy
+  std::uint64_t seed = 0;  ///< of the first reading; reading k uses seed + k
+  int readings = 1;        ///< more than one needs a temperature: mean and standard deviation
 };
 
 /// Maps the weights and checks everything that can be checked before a video is there.
@@ -56,9 +56,9 @@ struct CheckpointSummary {
   double repetition_penalty = 1, temperature = 1, top_p = 1;
   std::int64_t top_k = 0;  ///< 0: all
   std::vector<std::int64_t> end_tokens;
-  std::string system_text;      ///< of the default system turn
-  std::string template_source;  ///< where the query comes from
-  std::string template_hash;    ///< sha256
+  std::string system_text;         ///< of the default system turn
+  std::string template_source;     ///< where the query comes from
+  std::string template_hash;       ///< sha256
   bool template_fallback = false;  ///< our own wording: scores will differ from published ones
   std::vector<std::string> dimensions;
 };

@@ -13,9 +13,9 @@
 namespace bestreel::videoscore2 {
 namespace {
 
-constexpr double kEpsilon = 1e-6;        // fixed in the reference's class
-constexpr double kTheta = 10000;         // fixed in the reference's class
-constexpr std::int64_t kChunk = 8192;    // patches at a time, or one temporal patch if it has more
+constexpr double kEpsilon = 1e-6;      // fixed in the reference's class
+constexpr double kTheta = 10000;       // fixed in the reference's class
+constexpr std::int64_t kChunk = 8192;  // patches at a time, or one temporal patch if it has more
 
 }  // namespace
 
@@ -23,11 +23,11 @@ VisionModel::VisionModel(const Weights& weights, const VisionConfig& c)
     : config_(c), activations_(weights.activations()) {
   const std::int64_t hidden = c.hidden_size;
   const std::int64_t pixels = c.in_channels * c.temporal_patch_size * c.patch_size * c.patch_size;
-  embed_.weight = weights
-                      .matrix("visual.patch_embed.proj.weight",
-                              {hidden, c.in_channels, c.temporal_patch_size, c.patch_size,
-                               c.patch_size})
-                      .view({hidden, pixels});
+  embed_.weight =
+      weights
+          .matrix("visual.patch_embed.proj.weight",
+                  {hidden, c.in_channels, c.temporal_patch_size, c.patch_size, c.patch_size})
+          .view({hidden, pixels});
   for (std::int64_t i = 0; i < c.depth; ++i) {
     const std::string name = fmt::format("visual.blocks.{}.", i);
     const auto& full = c.full_attention_blocks;
@@ -48,8 +48,8 @@ VisionModel::VisionModel(const Weights& weights, const VisionConfig& c)
   merger_out_ = weights.linear("visual.merger.mlp.2", c.out_hidden_size, merged, true);
 }
 
-Rotation VisionModel::rotation(std::int64_t grid_h, std::int64_t grid_w,
-                               const WindowLayout& layout, at::Device device) const {
+Rotation VisionModel::rotation(std::int64_t grid_h, std::int64_t grid_w, const WindowLayout& layout,
+                               at::Device device) const {
   const std::int64_t unit = config_.spatial_merge_size * config_.spatial_merge_size;
   const PatchCoordinates at = patch_coordinates(grid_h, grid_w, config_.spatial_merge_size);
   std::vector<std::int64_t> rows, columns;
@@ -73,8 +73,7 @@ at::Tensor VisionModel::attention(const Block& block, const at::Tensor& x, std::
   const std::int64_t rows = x.size(0), frame = rows / frames;
   const at::Tensor qkv = block.qkv(x).view({frames, frame, 3, heads, head});
   // The reference rotates in float32 whatever the activations are.
-  const at::Tensor qk =
-      rotate(qkv.narrow(2, 0, 2).to(at::kFloat), rotation).to(x.scalar_type());
+  const at::Tensor qk = rotate(qkv.narrow(2, 0, 2).to(at::kFloat), rotation).to(x.scalar_type());
   at::Tensor out = at::empty({rows, heads, head}, x.options());
   const at::Tensor q = qk.select(2, 0), k = qk.select(2, 1), v = qkv.select(2, 2);
 
@@ -131,8 +130,8 @@ at::Tensor VisionModel::operator()(const at::Tensor& patches, const Grid& grid,
   const Rotation turn = rotation(grid[1], grid[2], layout, patches.device());
   const std::int64_t step = std::max<std::int64_t>(1, kChunk / frame);
 
-  at::Tensor out = at::empty({grid[0] * merged, config_.out_hidden_size},
-                             patches.options().dtype(activations_));
+  at::Tensor out =
+      at::empty({grid[0] * merged, config_.out_hidden_size}, patches.options().dtype(activations_));
   for (std::int64_t t = 0; t < grid[0]; t += step) {
     if (check) check();
     const std::int64_t frames = std::min(step, grid[0] - t);
