@@ -70,7 +70,7 @@ class Shape:
     flat: bool = False  # the layout of config.json before transformers 4.52
     grid: tuple = (2, 8, 8)
     rope_theta: float = 1e6
-    repetition_penalty: float = 1.05
+    repetition_penalty: float = 1.2
     max_positions: int = 16384
     seed: int = 0
 
