@@ -8,6 +8,7 @@
 
 #include "core/base/fail.h"
 #include "core/nn/tokenizer/unicode.h"
+#include "core/nn/tokenizer/unicode_versions.h"
 
 namespace bestreel {
 namespace {
@@ -30,6 +31,21 @@ std::string message(int code, OnigErrorInfo* info) {
 std::mutex& compile_mutex() {
   static std::mutex mutex;
   return mutex;
+}
+
+/// The text with letters and numbers that an older Oniguruma does not know replaced by some that it
+/// does: positions stay the same.
+std::string with_stand_ins(std::string_view text) {
+  std::string known(text);
+  for (std::size_t position = 0; position < text.size();) {
+    const std::size_t begin = position;
+    if (const auto other = stand_in(next_code_point(text, position))) {
+      std::string bytes;
+      append_utf8(bytes, *other);
+      known.replace(begin, position - begin, bytes);
+    }
+  }
+  return known;
 }
 
 struct FreeRegion {
@@ -77,10 +93,11 @@ Regex::Regex(Regex&&) noexcept = default;
 Regex& Regex::operator=(Regex&&) noexcept = default;
 
 std::vector<std::string_view> Regex::isolate(std::string_view text) const {
+  const std::string known = with_stand_ins(text);
   std::vector<std::string_view> pieces;
   const std::unique_ptr<OnigRegion, FreeRegion> region(onig_region_new());
   std::size_t done = 0, from = 0;
-  while (from < text.size() && impl_->find(text, from, region.get())) {
+  while (from < text.size() && impl_->find(known, from, region.get())) {
     const auto begin = static_cast<std::size_t>(region->beg[0]);
     const auto end = static_cast<std::size_t>(region->end[0]);
     if (begin > done) pieces.push_back(text.substr(done, begin - done));

@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/nn/tokenizer/unicode_versions.h"
+
 namespace bestreel {
 namespace {
 
@@ -28,6 +30,54 @@ std::size_t sequence_length(std::string_view bytes, std::size_t position, std::s
     if ((at(broken) & 0xC0) != 0x80) return 0;
   }
   return length;
+}
+
+using Points = std::vector<utf8proc_int32_t>;
+
+Points decompose(std::string_view text) {
+  Points points;
+  points.reserve(text.size());
+  for (std::size_t position = 0; position < text.size();) {
+    const auto point = static_cast<utf8proc_int32_t>(next_code_point(text, position));
+    std::array<utf8proc_int32_t, 32> parts{};  // the longest canonical decomposition has 4
+    int boundary = 0;
+    const auto count =
+        utf8proc_decompose_char(point, parts.data(), parts.size(), UTF8PROC_DECOMPOSE, &boundary);
+    points.insert(points.end(), parts.begin(), parts.begin() + count);
+  }
+  return points;
+}
+
+/// The canonical order of marks. utf8proc_decompose would do it by exchanging neighbours, which
+/// takes seconds on a hostile run of 100,000 marks.
+void order_marks(Points& points) {
+  const auto combining = [](utf8proc_int32_t point) {
+    return utf8proc_get_property(point)->combining_class;
+  };
+  for (auto first = points.begin(); first != points.end();) {
+    if (combining(*first) == 0) {
+      ++first;
+      continue;
+    }
+    const auto last = std::find_if(first, points.end(), [&](auto p) { return combining(p) == 0; });
+    std::stable_sort(first, last, [&](auto a, auto b) { return combining(a) < combining(b); });
+    first = last;
+  }
+}
+
+/// No part of any composition, nor a mark that moves. U+11A7 is one too: it lies one below the
+/// first trailing consonant of Hangul, and utf8proc (2.8) lets it vanish into a syllable.
+bool stands_alone(char32_t point) { return point == 0x11A7 || is_after_unicode_9(point); }
+
+void append_nfc(std::string_view text, std::string& normal) {
+  Points points = decompose(text);
+  order_marks(points);
+  const auto count =
+      utf8proc_normalize_utf32(points.data(), static_cast<utf8proc_ssize_t>(points.size()),
+                               static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
+  for (utf8proc_ssize_t i = 0; i < count; ++i) {
+    append_utf8(normal, static_cast<char32_t>(points[static_cast<std::size_t>(i)]));
+  }
 }
 
 }  // namespace
@@ -67,38 +117,17 @@ std::string nfc(std::string_view text) {
                   [](char c) { return static_cast<unsigned char>(c) < 0xCC; })) {
     return std::string(text);
   }
-  std::vector<utf8proc_int32_t> points;
-  points.reserve(text.size());
-  for (std::size_t position = 0; position < text.size();) {
-    const auto point = static_cast<utf8proc_int32_t>(next_code_point(text, position));
-    std::array<utf8proc_int32_t, 32> parts{};  // the longest canonical decomposition has 4
-    int boundary = 0;
-    const auto count =
-        utf8proc_decompose_char(point, parts.data(), parts.size(), UTF8PROC_DECOMPOSE, &boundary);
-    points.insert(points.end(), parts.begin(), parts.begin() + count);
-  }
-  // Not utf8proc_decompose: it reorders marks by exchanging neighbours, which takes seconds on a
-  // hostile run of 100,000 marks.
-  const auto combining = [](utf8proc_int32_t point) {
-    return utf8proc_get_property(point)->combining_class;
-  };
-  for (auto first = points.begin(); first != points.end();) {
-    if (combining(*first) == 0) {
-      ++first;
-      continue;
-    }
-    const auto last = std::find_if(first, points.end(), [&](auto p) { return combining(p) == 0; });
-    std::stable_sort(first, last, [&](auto a, auto b) { return combining(a) < combining(b); });
-    first = last;
-  }
-  const auto count =
-      utf8proc_normalize_utf32(points.data(), static_cast<utf8proc_ssize_t>(points.size()),
-                               static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
   std::string normal;
   normal.reserve(text.size());
-  for (utf8proc_ssize_t i = 0; i < count; ++i) {
-    append_utf8(normal, static_cast<char32_t>(points[static_cast<std::size_t>(i)]));
+  std::size_t done = 0;
+  for (std::size_t position = 0; position < text.size();) {
+    const std::size_t begin = position;
+    if (!stands_alone(next_code_point(text, position))) continue;
+    append_nfc(text.substr(done, begin - done), normal);
+    normal += text.substr(begin, position - begin);
+    done = position;
   }
+  append_nfc(text.substr(done), normal);
   return normal;
 }
 
