@@ -26,8 +26,7 @@ json forward(const json& request, const std::string& out) {
   const auto grid = request["grid"].get<Grid>();
   const double seconds_per_grid = request["seconds_per_grid"];
   const std::int64_t steps = request["steps"];
-  const std::int64_t width =
-      3 * vision.temporal_patch_size * vision.patch_size * vision.patch_size;
+  const std::int64_t width = 3 * vision.temporal_patch_size * vision.patch_size * vision.patch_size;
   const at::Tensor patches =
       read_array(request["patches"], {grid[0] * grid[1] * grid[2], width}, at::kFloat);
   const auto size = static_cast<std::int64_t>(ids.size());
