@@ -1,5 +1,6 @@
 // How a video and a question become numbers, written down for comparison.
-//   frames: a file, or given frames, to indices, pixels, patches; prompt: a question to ids
+//   frames: a file, or given frames, to indices, pixels, patches; choose: counts and rates to
+//   indices; prompt: a question to ids
 #include "core/media/video.h"
 #include "core/nn/tokenizer.h"
 #include "dump.h"
@@ -39,6 +40,14 @@ json frames(const json& request, const std::string& out) {
   return result;
 }
 
+json choose(const json& request, const std::string&) {
+  json result{{"indices", json::array()}};
+  for (const json& one : request["cases"])
+    result["indices"].push_back(
+        choose_frames(one["total"], one["video_fps"], {one["fps"], one.value("max_frames", 0)}));
+  return result;
+}
+
 json prompt(const json& request, const std::string&) {
   const CheckpointConfig config = read_checkpoint_config(request["folder"]);
   const Tokenizer tokenizer =
@@ -54,5 +63,5 @@ json prompt(const json& request, const std::string&) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return dump::run(argc, argv, {{"frames", frames}, {"prompt", prompt}});
+  return dump::run(argc, argv, {{"frames", frames}, {"choose", choose}, {"prompt", prompt}});
 }

@@ -31,10 +31,8 @@ TEST(Sampling, TopK) {
 // Verifies that the fewest tokens that reach p stay, and always one.
 TEST(Sampling, TopP) {
   const at::Tensor logits = floats({0.1f, 0.6f, 0.3f}).log();
-  EXPECT_TRUE(
-      at::equal(at::isfinite(keep_top_p(logits, 0.7)), at::tensor({false, true, true}, at::kBool)));
-  EXPECT_TRUE(at::equal(at::isfinite(keep_top_p(logits, 0.0)),
-                        at::tensor({false, true, false}, at::kBool)));
+  EXPECT_TRUE(at::equal(at::isfinite(keep_top_p(logits, 0.7)), ids({0, 1, 1}).to(at::kBool)));
+  EXPECT_TRUE(at::equal(at::isfinite(keep_top_p(logits, 0.0)), ids({0, 1, 0}).to(at::kBool)));
 }
 
 // Verifies the reference's order, and that greedy reading leaves the last three out.
