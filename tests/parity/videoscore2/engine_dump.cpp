@@ -31,14 +31,21 @@ json forward(const json& request, const std::string& out) {
       read_array(request["patches"], {grid[0] * grid[1] * grid[2], width}, at::kFloat);
   const auto size = static_cast<std::int64_t>(ids.size());
 
+  using Clock = std::chrono::steady_clock;
+  const auto since = [](Clock::time_point begin) {
+    return std::chrono::duration<double>(Clock::now() - begin).count();
+  };
+  json result;
   Sequence sequence = model->sequence(size + steps + 1);
   const bool every = request.value("every_logit", true);
-  const auto begin = std::chrono::steady_clock::now();
-  at::Tensor hidden = model->prefill(ids, patches, grid, seconds_per_grid, sequence, !every);
-  const at::Tensor logits = model->language().logits(hidden);
-  json result;
-  result["prefill_seconds"] =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  at::Tensor hidden, logits;
+  for (int i = 0; i < request.value("repeat", 1); ++i) {
+    sequence.cache.truncate(0);
+    const auto begin = Clock::now();
+    hidden = model->prefill(ids, patches, grid, seconds_per_grid, sequence, !every);
+    logits = model->language().logits(hidden);
+    result["prefill_seconds"].push_back(since(begin));
+  }
   write_array(out + "/logits.f32", logits);
   hidden = hidden.narrow(0, hidden.size(0) - 1, 1);
 
@@ -55,6 +62,7 @@ json forward(const json& request, const std::string& out) {
   for (const char* digit : {"1", "2", "3", "4", "5"})
     digits.push_back(model->tokenizer().encode_plain(digit).at(0));
   std::vector<std::int64_t> seen = ids;
+  const auto begin = Clock::now();
   for (std::int64_t i = 0; i < steps; ++i) {
     const at::Tensor raw = model->language().logits(hidden).squeeze(0);
     const at::Tensor processed = process_logits(raw, at::tensor(seen, at::kLong),
@@ -71,6 +79,7 @@ json forward(const json& request, const std::string& out) {
     result["tokens"].push_back(seen.back());
     hidden = model->append(token.view({1}), sequence);
   }
+  result["decode_seconds"] = since(begin);
   return result;
 }
 
