@@ -1,4 +1,4 @@
-// What is asked: the same object for the engine and for the judge.
+// What is asked: the same object for the engine and for the judge. Public header.
 #pragma once
 
 #include <string>

@@ -1,4 +1,4 @@
-// A torch-free view of an array: what crosses the walls between rooms and hosts.
+// A torch-free view of an array: what crosses the walls between rooms and hosts. Public header.
 #pragma once
 
 #include <cstddef>

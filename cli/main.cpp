@@ -1,0 +1,81 @@
+// The `bestreel` program: finds the command, turns errors into sentences and exit codes.
+#include <array>
+#include <csignal>
+#include <iostream>
+#include <string>
+#include <vector>
+
+#include "cli/command.h"
+#include "cli/machine.h"
+#include "core/base/fail.h"
+
+namespace bestreel::cli {
+
+std::span<const Command> commands() {
+  static const std::vector<Command> all{score_command(),  rank_command(),   resume_command(),
+                                        export_command(),
+#ifdef BESTREEL_WITH_TORCH
+                                        inspect_command(),
+#endif
+                                        parse_command(),  doctor_command(), completion_command()};
+  return all;
+}
+
+namespace {
+
+void print_help(std::ostream& out) {
+  out << "bestreel: reward guidance for text-to-video engines\n\nUsage: bestreel COMMAND ...\n\n";
+  for (const Command& command : commands()) {
+    out << fmt::format("  {:<12}{}\n", command.name, command.summary);
+  }
+  out << "\n  bestreel COMMAND --help    options and examples of a command\n"
+         "  bestreel --version         build, instruction set, library versions\n\n"
+         "Exit status: 0 done, 1 something failed (the sentence says what), 2 usage,\n"
+         "130 interrupted; what was finished is kept.\n";
+}
+
+int run(const std::vector<std::string>& argv) {
+  if (argv.empty()) {
+    print_help(std::cerr);
+    return kUsage;
+  }
+  if (argv[0] == "--help" || argv[0] == "-h" || argv[0] == "help") {
+    print_help(std::cout);
+    return kDone;
+  }
+  if (argv[0] == "--version") {
+    std::cout << version_text();
+    return kDone;
+  }
+  for (const Command& command : commands()) {
+    if (command.name == argv[0]) return run_command(command, {argv.begin() + 1, argv.end()});
+  }
+  fail_usage("bestreel", "{} is no command: see `bestreel --help`", argv[0]);
+}
+
+}  // namespace
+}  // namespace bestreel::cli
+
+int main(int argc, char** argv) {
+  using namespace bestreel;
+  std::ios::sync_with_stdio(false);
+  std::signal(SIGPIPE, SIG_IGN);  // a closed pager is an error of the write, not a silent death
+  std::signal(SIGXFSZ, SIG_IGN);
+  try {
+    const int code = cli::run({argv + 1, argv + argc});
+    std::cout.flush();
+    return code;
+  } catch (const UsageError& error) {
+    std::cerr << error.what() << "\n";
+    return cli::kUsage;
+  } catch (const Error& error) {
+    std::cerr << error.what() << "\n";
+    return error.code() == "cancelled" ? cli::kInterrupted : cli::kFailed;
+  } catch (const std::bad_alloc&) {
+    std::cerr << "[bestreel] out of memory: close other programs, or use smaller videos\n";
+    return cli::kFailed;
+  } catch (const std::exception& error) {
+    std::cerr << "[bestreel] unexpected error, please report it: " << error.what() << "\n";
+    return cli::kFailed;
+  }
+}

@@ -1,0 +1,93 @@
+#include "reward/through_file/through_file_judge.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <numeric>
+#include <utility>
+
+#include "core/base/fail.h"
+#include "core/media/video_writer.h"
+
+namespace bestreel {
+namespace fs = std::filesystem;
+namespace {
+
+/// A folder of its own under the system's folder for temporary files, gone with its owner.
+class ScratchFolder {
+ public:
+  ScratchFolder() {
+    std::string pattern = (fs::temp_directory_path() / "bestreel-XXXXXX").string();
+    if (::mkdtemp(pattern.data()) == nullptr) {
+      fail("write_failed", "judge", "no folder could be made under {}: free some space there or set "
+           "TMPDIR", fs::temp_directory_path().string());
+    }
+    path_ = pattern;
+  }
+  ~ScratchFolder() {
+    std::error_code ignored;
+    fs::remove_all(path_, ignored);
+  }
+  ScratchFolder(const ScratchFolder&) = delete;
+  ScratchFolder& operator=(const ScratchFolder&) = delete;
+  const fs::path& path() const { return path_; }
+
+ private:
+  fs::path path_;
+};
+
+constexpr std::int64_t kMaxFrames = 4096;
+constexpr std::int64_t kFramesAtOnce = 16;
+
+VideoPtr encoded(const Video& video, const fs::path& path) {
+  const VideoInfo& info = video.info();
+  if (info.frame_count > kMaxFrames) {
+    fail("video_too_long", "judge", "{} has {} frames, and --judge-from file takes at most {}: judge "
+         "it from memory", video.path(), info.frame_count, kMaxFrames);
+  }
+  VideoWriter writer(path.string(), {.fps = info.fps});
+  std::vector<std::int64_t> indices(static_cast<std::size_t>(kFramesAtOnce));
+  for (std::int64_t first = 0; first < info.frame_count; first += kFramesAtOnce) {
+    indices.resize(static_cast<std::size_t>(std::min(kFramesAtOnce, info.frame_count - first)));
+    std::iota(indices.begin(), indices.end(), first);
+    writer.add(video.read(indices));
+  }
+  writer.finish();
+  return open_video(path.string());
+}
+
+class ThroughFileJudge final : public Judge {
+ public:
+  explicit ThroughFileJudge(JudgePtr inner) : inner_(std::move(inner)), info_(inner_->info()) {
+    info_.id += "+h264";
+  }
+
+  const JudgeInfo& info() const override { return info_; }
+
+  std::vector<Result> judge(std::span<const Request> requests, std::stop_token stop) override {
+    std::vector<Result> results;
+    for (const Request& request : requests) {
+      results.push_back(result_of([&]() -> Result {
+        if (stop.stop_requested()) throw Cancelled("judge");
+        const ScratchFolder scratch;
+        const Request again{encoded(*request.video, scratch.path() / "candidate.mp4"),
+                            request.condition};
+        Result result = inner_->judge({&again, 1}, stop).front();
+        if (auto* judgement = std::get_if<Judgement>(&result)) judgement->judge = info_.id;
+        return result;
+      }));
+    }
+    return results;
+  }
+
+ private:
+  JudgePtr inner_;
+  JudgeInfo info_;
+};
+
+}  // namespace
+
+JudgePtr through_file(JudgePtr inner) { return std::make_shared<ThroughFileJudge>(std::move(inner)); }
+
+}  // namespace bestreel

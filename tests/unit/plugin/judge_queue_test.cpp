@@ -1,0 +1,191 @@
+#include "plugin/judge_queue.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <latch>
+#include <mutex>
+#include <thread>
+
+#include "fakes.h"
+
+namespace bestreel {
+namespace {
+
+using testing::FakeJudge;
+using testing::judgement;
+using testing::rate_judge;
+using testing::tiny_video;
+
+double reward(std::future<Result>& future) { return std::get<Judgement>(future.get()).reward; }
+std::string code(std::future<Result>& future) { return std::get<Failure>(future.get()).code; }
+
+/// A judge that stays in its first call until it is released or stopped.
+struct Gate {
+  std::latch entered{1};
+  std::mutex mutex;
+  std::condition_variable_any opened;
+  bool open = false;
+
+  void release() {
+    {
+      const std::scoped_lock lock(mutex);
+      open = true;
+    }
+    opened.notify_all();
+  }
+  JudgePtr judge() {
+    return std::make_shared<FakeJudge>(
+        [this, first = true](std::span<const Request> requests, const std::stop_token& stop) mutable {
+          if (std::exchange(first, false)) {
+            entered.count_down();
+            std::unique_lock lock(mutex);
+            opened.wait(lock, stop, [this] { return open; });
+          }
+          std::vector<Result> results;
+          for (const Request& request : requests) {
+            if (stop.stop_requested()) {
+              results.emplace_back(Failure{"cancelled", "stopped"});
+            } else {
+              results.emplace_back(judgement(request.video->info().fps.value()));
+            }
+          }
+          return results;
+        });
+  }
+};
+
+// Every future is fulfilled with its own request's result, whoever submits.
+TEST(JudgeQueue, ManySubmittersGetTheirOwnResults) {
+  JudgeQueue queue(rate_judge(), {.max_batch = 3, .capacity = 2});
+  std::atomic<int> right = 0;
+  std::vector<std::thread> submitters;
+  for (int t = 0; t < 4; ++t) {
+    submitters.emplace_back([&, t] {
+      for (int i = 1; i <= 50; ++i) {
+        const int rate = t * 1000 + i;
+        auto submission = queue.submit({tiny_video(rate), {"p", ""}});
+        right += reward(submission.result) == rate ? 1 : 0;
+      }
+    });
+  }
+  for (auto& thread : submitters) thread.join();
+  EXPECT_EQ(right, 200);
+}
+
+// A request that waits can be cancelled; the one that runs and the others are not touched.
+TEST(JudgeQueue, CancelTakesOutOneThatWaits) {
+  Gate gate;
+  JudgeQueue queue(gate.judge());
+  auto running = queue.submit({tiny_video(1), {}});
+  gate.entered.wait();
+  auto waiting = queue.submit({tiny_video(2), {}});
+  auto last = queue.submit({tiny_video(3), {}});
+  EXPECT_EQ(queue.waiting(), 2u);
+  EXPECT_FALSE(queue.cancel(running.ticket));
+  EXPECT_TRUE(queue.cancel(waiting.ticket));
+  EXPECT_FALSE(queue.cancel(waiting.ticket));
+  EXPECT_FALSE(queue.cancel(999));
+  EXPECT_EQ(code(waiting.result), "cancelled");
+  gate.release();
+  EXPECT_EQ(reward(running.result), 1);
+  EXPECT_EQ(reward(last.result), 3);
+}
+
+// cancel_all stops a slow judge, empties the queue and refuses what comes.
+TEST(JudgeQueue, CancelAllStopsARunningJudge) {
+  Gate gate;
+  JudgeQueue queue(gate.judge());
+  auto running = queue.submit({tiny_video(), {}});
+  gate.entered.wait();
+  auto waiting = queue.submit({tiny_video(), {}});
+  queue.cancel_all();
+  EXPECT_EQ(code(running.result), "cancelled");
+  EXPECT_EQ(code(waiting.result), "cancelled");
+  auto late = queue.submit({tiny_video(), {}});
+  EXPECT_EQ(code(late.result), "cancelled");
+}
+
+// Destruction fulfils every future and does not hang on a slow judge.
+TEST(JudgeQueue, DestructionFulfilsEveryFuture) {
+  Gate gate;
+  std::vector<std::future<Result>> results;
+  {
+    JudgeQueue queue(gate.judge());
+    for (int i = 0; i < 5; ++i) results.push_back(queue.submit({tiny_video(), {}}).result);
+    gate.entered.wait();
+  }
+  for (auto& result : results) EXPECT_EQ(code(result), "cancelled");
+}
+
+// submit() blocks while the queue is full and goes on when there is room.
+TEST(JudgeQueue, BackPressureBlocksTheSubmitter) {
+  Gate gate;
+  JudgeQueue queue(gate.judge(), {.max_batch = 1, .capacity = 1});
+  auto running = queue.submit({tiny_video(1), {}});
+  gate.entered.wait();
+  auto waiting = queue.submit({tiny_video(2), {}});
+  std::atomic<bool> through = false;
+  std::future<Result> third;
+  std::thread submitter([&] {
+    third = queue.submit({tiny_video(3), {}}).result;
+    through = true;
+  });
+  EXPECT_EQ(queue.waiting(), 1u);
+  EXPECT_FALSE(through);  // the judge is held, so there can be no room
+  gate.release();
+  submitter.join();
+  EXPECT_EQ(reward(running.result), 1);
+  EXPECT_EQ(reward(waiting.result), 2);
+  EXPECT_EQ(reward(third), 3);
+}
+
+// A submitter that waits for room is let go by cancel_all.
+TEST(JudgeQueue, CancelAllReleasesABlockedSubmitter) {
+  Gate gate;
+  JudgeQueue queue(gate.judge(), {.max_batch = 1, .capacity = 1});
+  auto running = queue.submit({tiny_video(), {}});
+  gate.entered.wait();
+  auto waiting = queue.submit({tiny_video(), {}});
+  std::future<Result> third;
+  std::thread submitter([&] { third = queue.submit({tiny_video(), {}}).result; });
+  queue.cancel_all();
+  submitter.join();
+  EXPECT_EQ(code(third), "cancelled");
+}
+
+// What a judge throws reaches the futures of that call; the queue goes on.
+TEST(JudgeQueue, AThrowingJudgeFailsItsOwnBatchOnly) {
+  auto judge = std::make_shared<FakeJudge>(
+      [first = true](std::span<const Request> requests, const std::stop_token&) mutable {
+        if (std::exchange(first, false)) throw Error("judge_broken", "judge", "weights are gone");
+        return std::vector<Result>(requests.size(), judgement(2));
+      });
+  JudgeQueue queue(judge);
+  auto first = queue.submit({tiny_video(), {}});
+  auto second = queue.submit({tiny_video(), {}});
+  EXPECT_THROW(first.result.get(), Error);
+  EXPECT_EQ(reward(second.result), 2);
+}
+
+// A judge that loses results is found out.
+TEST(JudgeQueue, TooFewResultsAreAnError) {
+  JudgeQueue queue(std::make_shared<FakeJudge>(
+      [](std::span<const Request>, const std::stop_token&) { return std::vector<Result>(); }));
+  auto submission = queue.submit({tiny_video(), {}});
+  try {
+    submission.result.get();
+    FAIL() << "an error was expected";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), "judge_broken");
+  }
+}
+
+TEST(JudgeQueue, RefusesSenselessOptions) {
+  EXPECT_THROW(JudgeQueue(nullptr), UsageError);
+  EXPECT_THROW(JudgeQueue(rate_judge(), {.max_batch = 0}), UsageError);
+}
+
+}  // namespace
+}  // namespace bestreel
