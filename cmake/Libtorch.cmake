@@ -31,9 +31,12 @@ endif()
 
 add_library(bestreel_torch INTERFACE)
 add_library(Bestreel::torch ALIAS bestreel_torch)
+# Build interface: an installed package may not name folders of the source tree, where ./run setup
+# puts the wheel.
 target_include_directories(bestreel_torch SYSTEM INTERFACE
-  ${BESTREEL_TORCH_DIR}/include ${BESTREEL_TORCH_DIR}/include/torch/csrc/api/include)
-target_link_directories(bestreel_torch INTERFACE ${BESTREEL_TORCH_DIR}/lib)
+  $<BUILD_INTERFACE:${BESTREEL_TORCH_DIR}/include>
+  $<BUILD_INTERFACE:${BESTREEL_TORCH_DIR}/include/torch/csrc/api/include>)
+target_link_directories(bestreel_torch INTERFACE $<BUILD_INTERFACE:${BESTREEL_TORCH_DIR}/lib>)
 target_compile_options(bestreel_torch INTERFACE $<$<COMPILE_LANGUAGE:CXX>:${OpenMP_CXX_FLAGS}>)
 # The wheel's include folder holds its own fmt, newer than the system's library: without this its
 # headers would ask for symbols that no library has.

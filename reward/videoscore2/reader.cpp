@@ -205,7 +205,7 @@ Reading AnswerReader::read(const std::vector<std::int64_t>& prompt, const at::Te
 
 bool AnswerReader::finish_free(Writer& w) const {
   const ParsedAnswer parsed = parse_answer(w.text, profile_);
-  if (!parsed.has_think_end || !parsed.complete) return false;
+  if (!parsed.complete) return false;
   std::vector<std::int64_t> positions;
   for (const ParsedScore& score : parsed.scores) {
     // The token whose bytes hold the digit: the first that ends after it.
