@@ -12,7 +12,8 @@ constexpr const char* kDetails =
 
 std::string long_options(const Command& command) {
   std::string words;
-  for (const auto& option : command.options().options()) {
+  const po::options_description options = command.options();
+  for (const auto& option : options.options()) {
     if (option->long_name() != command.positional) words += "--" + option->long_name() + " ";
   }
   return words + "--help";
