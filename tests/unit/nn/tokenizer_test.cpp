@@ -226,7 +226,7 @@ TEST(Tokenizer, EncodesHugePrompts) {
   const Tokenizer tokenizer = load(small());
   EXPECT_EQ(tokenizer.encode(std::string(100'000, 'c')).size(), 100'000u);
   EXPECT_EQ(tokenizer.encode(std::string(100'000, ' ')).size(), 100'000u);
-  std::string word, marks = "c";
+  std::string word, marks = "q";  // no composed form
   for (int i = 0; i < 50'000; ++i) word += "ab", marks += "\u0301\u0316";
   EXPECT_EQ(tokenizer.encode(word).size(), 25'000u);
   EXPECT_EQ(tokenizer.decode(tokenizer.encode(marks)).size(), 1 + 50'000u * 2 * 2);
