@@ -137,6 +137,12 @@ Anchor find_anchor(std::string_view text, std::string_view low, const Profile& p
   return anchor;
 }
 
+/// A hostile text repeats itself; the report does not.
+void remark(ParsedAnswer& answer, std::string sentence) {
+  auto& all = answer.remarks;
+  if (std::find(all.begin(), all.end(), sentence) == all.end()) all.push_back(std::move(sentence));
+}
+
 void take_lines(const std::vector<ScoreLine>& lines, const Anchor& anchor, const Profile& profile,
                 ParsedAnswer& answer) {
   std::vector<bool> refused(answer.scores.size());
@@ -144,17 +150,16 @@ void take_lines(const std::vector<ScoreLine>& lines, const Anchor& anchor, const
     ParsedScore& score = answer.scores[line.dimension];
     const std::string& label = profile.dimensions[line.dimension].label;
     if (line.number > 0 && line.number != static_cast<int>(line.dimension) + 1) {
-      answer.remarks.push_back(
-          fmt::format("'{}' carries the number {} and not {}; the label counts", label, line.number,
-                      line.dimension + 1));
+      remark(answer, fmt::format("'{}' carries the number {} and not {}; the label counts", label,
+                                 line.number, line.dimension + 1));
     }
     if (refused[line.dimension]) continue;
     if (!line.score) {
-      answer.remarks.push_back(fmt::format("'{}' has no score: {}", label, line.problem));
+      remark(answer, fmt::format("'{}' has no score: {}", label, line.problem));
       refused[line.dimension] = true;
     } else if (score.score && score.score != line.score) {
-      answer.remarks.push_back(fmt::format("'{}' has no score: both {} and {} are given for it",
-                                           label, *score.score, *line.score));
+      remark(answer, fmt::format("'{}' has no score: both {} and {} are given for it", label,
+                                 *score.score, *line.score));
       refused[line.dimension] = true;
     } else if (!score.score) {
       score.score = line.score;

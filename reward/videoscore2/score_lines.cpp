@@ -197,7 +197,8 @@ int take_item_number(Cursor& cursor) {
   Cursor ahead = cursor;
   const bool word = ahead.take_word("dimension") || ahead.take_word("dim");
   ahead.skip(word ? " -" : "");
-  const bool bracket = ahead.skip("([");
+  const bool bracket = ahead.peek() == '(' || ahead.peek() == '[';
+  if (bracket) ahead.advance();
   ahead.skip(" ");
   const std::string digits = ahead.digits();
   if (digits.empty() || digits.size() > 2) return 0;
@@ -230,6 +231,7 @@ std::optional<std::size_t> ScoreLineReader::match_label(std::string_view plain, 
   std::string letters;
   std::optional<std::size_t> end;
   Cursor cursor(plain, begin);
+  if (!is_letter(cursor.peek())) return end;
   while (letters.size() <= longest_) {
     while (is_letter(cursor.peek())) letters += cursor.peek(), cursor.advance();
     if (const auto at = spellings_.find(letters);
@@ -247,21 +249,21 @@ std::vector<ScoreLine> ScoreLineReader::read(std::string_view text) const {
   const PlainText plain = plain_text(text);
   const std::string_view all = plain.text;
 
-  // Labels at the start of a line or of an item ("; ", "| ", "(2)").
+  // Labels at the start of a line or of an item ("; ", "| ", "(2)"). Runs of blanks and bullets are
+  // walked once, so that time grows with the length alone.
   std::vector<ScoreLine> lines;
   std::vector<std::size_t> label_ends;
   bool item_start = true;
   for (std::size_t i = 0; i < all.size();) {
     const char c = all[i];
-    if (item_start || c == '(') {
+    const bool bullet = c == ' ' || c == '-' || c == '#' || c == '+';
+    if (c == '(' || (item_start && !bullet)) {
       Cursor cursor(all, i);
-      if (item_start) cursor.skip(" -#+");
-      const std::size_t begin = cursor.at();
       const int number = take_item_number(cursor);
       std::size_t dimension = 0;
       if (item_start || number > 0) {
         if (const auto end = match_label(all, cursor.at(), dimension)) {
-          lines.push_back({dimension, number, begin, 0, std::nullopt, 0, ""});
+          lines.push_back({dimension, number, i, 0, std::nullopt, 0, ""});
           label_ends.push_back(*end);
           i = *end;
           item_start = false;
@@ -269,16 +271,16 @@ std::vector<ScoreLine> ScoreLineReader::read(std::string_view text) const {
         }
       }
     }
-    // A space between a separator and a label changes nothing.
-    if (c != ' ')
-      item_start = c == '\n' || c == ';' || c == '|' || c == ',' || c == '{' || c == '>';
+    constexpr std::string_view kItemEnds = "\n;|,{>";
+    if (!bullet) item_start = kItemEnds.find(c) != std::string_view::npos;
     ++i;
   }
 
   std::vector<ScoreLine> found;
+  std::size_t line_end = 0;
   for (std::size_t i = 0; i < lines.size(); ++i) {
     const std::size_t next = i + 1 < lines.size() ? lines[i + 1].begin : all.size();
-    const std::size_t line_end = std::min(all.find('\n', label_ends[i]), all.size());
+    if (line_end < label_ends[i]) line_end = std::min(all.find('\n', label_ends[i]), all.size());
     std::size_t end = std::min(line_end, next);
     auto number = read_score(all.substr(0, end), label_ends[i]);
     const bool alone =

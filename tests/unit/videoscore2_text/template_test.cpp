@@ -52,7 +52,7 @@ TEST(ModelCard, ReadsPythonAsPythonDoes) {
            "T = '''\\x52\\141\\u0074\\U00000065\n$t2v_prompt'''",
            "x = 'T = \"'; y = \"#\"\nT = '''Rate\n$t2v_prompt''';",
            "# T = '''Wrong $t2v_prompt'''\nT = '''Rate\n$t2v_prompt'''",
-           "s = '''\nT = \"\"\"Wrong $t2v_prompt\"\"\"\n'''\nT = '''Rate\n$t2v_prompt'''",
+           "print('''\nT = \"\"\"Wrong $t2v_prompt\"\"\"\n''')\nT = '''Rate\n$t2v_prompt'''",
            "T = '''Wrong'''\nT2 = '''Rate\n$t2v_prompt'''",
            "T = '''Wrong $t2v_prompts'''\nT2 = '''Rate\n$t2v_prompt'''",
        }) {
