@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <ctime>
 
 #include "dump.h"
 #include "reward/videoscore2/model.h"
@@ -44,9 +45,12 @@ json forward(const json& request, const std::string& out) {
   for (int i = 0; i < request.value("repeat", 1); ++i) {
     sequence.cache.truncate(0);
     const auto begin = Clock::now();
+    const std::clock_t cpu = std::clock();
     hidden = model->prefill(ids, patches, grid, seconds_per_grid, sequence, !every);
     logits = model->language().logits(hidden);
     result["prefill_seconds"].push_back(since(begin));
+    result["prefill_cpu_seconds"].push_back(static_cast<double>(std::clock() - cpu) /
+                                            CLOCKS_PER_SEC);
   }
   write_array(out + "/logits.f32", logits);
   hidden = hidden.narrow(0, hidden.size(0) - 1, 1);
