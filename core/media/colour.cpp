@@ -11,9 +11,11 @@ extern "C" {
 namespace bestreel {
 namespace {
 
-constexpr std::int64_t kAlignment = 64;
-
-std::int64_t align(std::int64_t bytes) {
+/// Whole blocks of pixels, as wide as libswscale's widest (32 pixels with AVX2).
+std::int64_t padded_row(int width, int bytes_per_pixel) {
+  constexpr std::int64_t kBlock = 32;
+  constexpr std::int64_t kAlignment = 64;
+  const std::int64_t bytes = (width + kBlock - 1) / kBlock * kBlock * bytes_per_pixel;
   return (bytes + kAlignment - 1) / kAlignment * kAlignment;
 }
 
@@ -84,7 +86,7 @@ Orientation orientation_of(const std::int32_t* matrix) {
 RgbConverter::RgbConverter(int stored_width, int stored_height, Orientation orientation)
     : stored_width_(stored_width), stored_height_(stored_height), orientation_(orientation) {}
 
-std::int64_t RgbConverter::row_bytes() const { return align(std::int64_t{3} * width()); }
+std::int64_t RgbConverter::row_bytes() const { return padded_row(width(), 3); }
 
 int RgbConverter::scale(const AVFrame& frame, AVPixelFormat format, std::uint8_t* out,
                         std::int64_t stride) {
@@ -112,8 +114,8 @@ int RgbConverter::convert(const AVFrame& frame, std::uint8_t* rgb) {
   if (!alpha && orientation_.upright()) return scale(frame, AV_PIX_FMT_RGB24, rgb, row_bytes());
 
   const AVPixelFormat format = alpha ? AV_PIX_FMT_RGBA : AV_PIX_FMT_RGB24;
-  const std::int64_t stride = align(std::int64_t{alpha ? 4 : 3} * stored_width_);
-  scratch_.resize(static_cast<std::size_t>(stride * stored_height_ + kAlignment));
+  const std::int64_t stride = padded_row(stored_width_, alpha ? 4 : 3);
+  scratch_.resize(static_cast<std::size_t>(stride * (stored_height_ + 1)));
   if (const int status = scale(frame, format, scratch_.data(), stride); status < 0) return status;
   if (alpha && orientation_.upright()) {
     composite_over_black(scratch_.data(), stride, stored_width_, stored_height_, rgb, row_bytes());

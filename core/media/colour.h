@@ -32,7 +32,8 @@ class RgbConverter {
   int height() const { return orientation_.transpose ? stored_width_ : stored_height_; }
 
   /// Bytes from row to row of an output picture. Rows are padded because libswscale's vector code
-  /// works in blocks of pixels and would leave the last columns of a tight row out.
+  /// works in blocks of pixels: in a tight row it would leave the last columns out or, at the end
+  /// of a picture, write over the next one.
   std::int64_t row_bytes() const;
 
   /// `rgb`: height() rows of row_bytes(). Returns libswscale's error, or 0.

@@ -85,13 +85,7 @@ Demuxer::Demuxer(const std::string& path) {
   AVFormatContext* raw = nullptr;
   const int opened = avformat_open_input(&raw, libav::file_url(path).c_str(), nullptr, &options);
   av_dict_free(&options);
-  if (opened < 0) {
-    if (opened == AVERROR(EIO) || opened == AVERROR(EACCES)) {
-      fail("video_unreadable", "video", "{} cannot be read ({}): check its permissions and disk",
-           path, libav::error_text(opened));
-    }
-    fail_unknown_format(path, libav::error_text(opened));
-  }
+  if (opened < 0) fail_unknown_format(path, libav::error_text(opened));
   context_.reset(raw);
   if (is_text_art(context_->iformat->name)) fail_unknown_format(path, "it looks like text");
   if (const int found = avformat_find_stream_info(raw, nullptr); found < 0) {

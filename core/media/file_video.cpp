@@ -43,6 +43,7 @@ class FileVideo final : public Video {
   void learn_first_frame();
   void order_frames(const Demuxer& demuxer);
   void order_by_decoding();
+  bool decodes_in_order(std::size_t count);
   void place_keyframes();
   void describe(const Demuxer& demuxer);
   void measure_times(const Demuxer& demuxer);
@@ -50,7 +51,8 @@ class FileVideo final : public Video {
   const PacketEntry& packet_of(std::int64_t frame) const {
     return packets_[static_cast<std::size_t>(order_[static_cast<std::size_t>(frame)])];
   }
-  void fetch(std::int64_t frame, std::uint8_t* rgb) const;
+  void fetch(std::int64_t frame) const;
+  void fetch_carefully(std::int64_t frame) const;
   bool advance_to(FrameSource& source, std::int64_t frame) const;
   bool is_sound(const FrameSource& source, std::int64_t frame) const;
   void go_near(FrameSource& source, std::int64_t frame) const;
@@ -59,6 +61,7 @@ class FileVideo final : public Video {
 
   std::string path_;
   std::vector<PacketEntry> packets_;
+  std::int64_t first_packet_ = -1;       ///< of the first frame that the decoder gives
   std::vector<std::int64_t> order_;      ///< frame -> packet
   std::vector<std::int64_t> frame_of_;   ///< packet -> frame, -1 when it shows none
   std::vector<std::int64_t> key_frame_;  ///< frame -> the keyframe (a frame) to start from
@@ -83,6 +86,7 @@ FileVideo::FileVideo(const std::string& path) : path_(path) {
          demuxer.end_error() != 0 ? libav::error_text(demuxer.end_error()) : std::string());
   }
   source_ = std::make_unique<FrameSource>(path_, packets_, 0);
+  at_ = 0;
   learn_first_frame();
   order_frames(demuxer);
   place_keyframes();
@@ -91,8 +95,7 @@ FileVideo::FileVideo(const std::string& path) : path_(path) {
 
 void FileVideo::learn_first_frame() {
   libav::forget_log();
-  std::int64_t packet = -1;
-  if (!source_->next(frame_.get(), &packet)) {
+  if (!source_->next(frame_.get(), &first_packet_)) {
     fail("video_corrupt", "video",
          "{} holds {} packets of {} video but none of them can be "
          "decoded ({}): make or copy it again",
@@ -116,25 +119,35 @@ void FileVideo::learn_first_frame() {
   info_.rotation = orientation.clockwise;
   info_.pixel_format = descriptor != nullptr ? descriptor->name : "unknown";
   info_.has_alpha = descriptor != nullptr && (descriptor->flags & AV_PIX_FMT_FLAG_ALPHA) != 0;
-
-  // The timestamps are believed when the decoder begins with the frame that they put first. It
-  // does not where a file was cut in the middle of a group of pictures.
-  frame_of_.assign(packets_.size(), -1);
-  if (packet >= 0) frame_of_[static_cast<std::size_t>(packet)] = 0;
 }
 
 void FileVideo::order_frames(const Demuxer& demuxer) {
   order_ = presentation_order(demuxer, packets_);
-  const bool believed = !order_.empty() && frame_of_[static_cast<std::size_t>(order_[0])] == 0;
-  if (!believed) {
+  // The timestamps are believed when the decoder begins with the frame that they put first; it
+  // does not where a file was cut in the middle of a group of pictures. Where they know nothing of
+  // the reordering that the codec announces, some more frames are asked for.
+  const bool doubtful =
+      demuxer.stream()->codecpar->video_delay > 0 && std::is_sorted(order_.begin(), order_.end());
+  constexpr std::size_t kEnough = 32;
+  if (order_.empty() || first_packet_ != order_[0] || (doubtful && !decodes_in_order(kEnough))) {
     order_by_decoding();
-  } else {
-    at_ = 0;
   }
-  std::fill(frame_of_.begin(), frame_of_.end(), -1);
+  frame_of_.assign(packets_.size(), -1);
   for (std::size_t i = 0; i < order_.size(); ++i) {
     frame_of_[static_cast<std::size_t>(order_[i])] = static_cast<std::int64_t>(i);
   }
+}
+
+bool FileVideo::decodes_in_order(std::size_t count) {
+  std::int64_t packet = -1;
+  source_->restart();
+  bool agree = true;
+  for (std::size_t i = 0; agree && i < std::min(count, order_.size()); ++i) {
+    agree = source_->next(frame_.get(), &packet) && packet == order_[i];
+  }
+  source_->restart();
+  at_ = -1;
+  return agree;
 }
 
 void FileVideo::order_by_decoding() {
@@ -143,7 +156,7 @@ void FileVideo::order_by_decoding() {
   std::vector<bool> seen(packets_.size(), false);
   std::int64_t packet = -1;
   while (source_->next(frame_.get(), &packet)) {
-    if (packet < 0 || seen[static_cast<std::size_t>(packet)]) continue;
+    if (seen[static_cast<std::size_t>(packet)]) continue;
     seen[static_cast<std::size_t>(packet)] = true;
     order_.push_back(packet);
   }
@@ -246,7 +259,7 @@ bool FileVideo::advance_to(FrameSource& source, std::int64_t frame) const {
     const bool intra =
         frame_->pict_type == AV_PICTURE_TYPE_NONE || frame_->pict_type == AV_PICTURE_TYPE_I;
     if (std::exchange(first, false) && packet == source.first_packet() && !intra) return false;
-    const std::int64_t shown = packet < 0 ? -1 : frame_of_[static_cast<std::size_t>(packet)];
+    const std::int64_t shown = frame_of_[static_cast<std::size_t>(packet)];
     if (shown < 0) continue;
     at_ = shown;
     if (shown == frame) return true;
@@ -257,26 +270,55 @@ bool FileVideo::advance_to(FrameSource& source, std::int64_t frame) const {
 
 bool FileVideo::is_sound(const FrameSource& source, std::int64_t frame) const {
   const std::int64_t key = key_frame_[static_cast<std::size_t>(frame)];
-  return !source.damaged_between(order_[static_cast<std::size_t>(key)],
-                                 order_[static_cast<std::size_t>(frame)]);
+  const std::int64_t first = order_[static_cast<std::size_t>(key)];
+  const std::int64_t last = order_[static_cast<std::size_t>(frame)];
+  // Frames that are stored after a keyframe but shown before it may lack their references when
+  // the file was entered there; `frame` does not depend on them.
+  return std::none_of(source.damage().begin(), source.damage().end(), [&](std::int64_t packet) {
+    if (packet < first || packet > last) return false;
+    const std::int64_t shown = frame_of_[static_cast<std::size_t>(packet)];
+    return shown < 0 || shown >= key;
+  });
 }
 
-void FileVideo::fetch(std::int64_t frame, std::uint8_t* rgb) const {
-  if (at_ != frame) {
-    go_near(*source_, frame);
-    if (!advance_to(*source_, frame) || !is_sound(*source_, frame)) {
-      // Once more from the very start with one thread, which reports damage packet by packet: the
-      // verdict depends neither on the number of cores nor on where the file was entered.
-      source_ = std::make_unique<FrameSource>(path_, packets_, 1);
-      at_ = -1;
-      if (!advance_to(*source_, frame)) fail_frame(frame, "is damaged, it does not decode to");
-      if (!is_sound(*source_, frame)) fail_frame(frame, "is damaged within or just before");
-    }
+void FileVideo::fetch(std::int64_t frame) const {
+  if (at_ == frame) return;
+  if (!source_) {
+    source_ = std::make_unique<FrameSource>(path_, packets_, 0);
+    at_ = -1;
   }
+  go_near(*source_, frame);
+  if (advance_to(*source_, frame) && is_sound(*source_, frame)) return;
+  source_.reset();
+  fetch_carefully(frame);
+}
+
+void FileVideo::fetch_carefully(std::int64_t frame) const {
+  // One thread reports damage packet by packet: the verdict does not depend on the number of cores.
+  FrameSource source(path_, packets_, 1);
+  std::int64_t key = key_frame_[static_cast<std::size_t>(frame)];
+  for (int back = 1;; back *= 4) {
+    at_ = -1;
+    const bool there = key > 0 && source.seek(order_[static_cast<std::size_t>(key)]);
+    if (!there) source.restart();
+    if (advance_to(source, frame)) {
+      if (is_sound(source, frame)) return;
+      at_ = -1;
+      fail_frame(frame, "is damaged within or before");
+    }
+    if (!there) break;
+    // What the index calls a keyframe was none: further back, in growing steps, to the start.
+    for (int i = 0; i < back && key > 0; ++i) key = key_frame_[static_cast<std::size_t>(key - 1)];
+  }
+  at_ = -1;
+  fail_frame(frame, "is damaged, it does not decode to");
+}
+
+void FileVideo::convert(std::int64_t frame, std::uint8_t* rgb) const {
   if (const int status = converter_->convert(*frame_, rgb); status < 0) {
     fail("video_corrupt", "video",
-         "{}: frame {} ({} x {}, {}) cannot be converted to RGB ({}): "
-         "convert it with `ffmpeg -i {} -pix_fmt yuv420p converted.mp4`",
+         "{}: frame {} ({} x {}, {}) cannot be converted to RGB ({}): convert it with "
+         "`ffmpeg -i {} -pix_fmt yuv420p converted.mp4`",
          path_, frame, frame_->width, frame_->height, info_.pixel_format, libav::error_text(status),
          path_);
   }
@@ -316,7 +358,8 @@ TensorView FileVideo::read(std::span<const std::int64_t> indices) const {
     if (index == previous_index) {
       std::memcpy(rgb, previous, static_cast<std::size_t>(picture));
     } else {
-      fetch(index, rgb);
+      fetch(index);
+      convert(index, rgb);
     }
     previous = rgb;
     previous_index = index;

@@ -143,7 +143,9 @@ bool FrameSource::seek(std::int64_t key) {
 
 bool FrameSource::feed() {
   if (!held_) {
-    if (!demuxer_->next(packet_.get())) {
+    // A file that grows meanwhile ends where it ended when its packets were counted.
+    const bool more = next_packet_ < static_cast<std::int64_t>(packets_.size());
+    if (!more || !demuxer_->next(packet_.get())) {
       draining_ = true;
       avcodec_send_packet(decoder_.get(), nullptr);
       return true;
@@ -168,11 +170,12 @@ bool FrameSource::next(AVFrame* frame, std::int64_t* packet) {
   for (;;) {
     const int status = avcodec_receive_frame(decoder_.get(), frame);
     if (status >= 0) {
-      const bool known = frame->pts >= 0 && frame->pts < static_cast<std::int64_t>(packets_.size());
-      *packet = known ? frame->pts : -1;
+      // A decoder that hands no label on has no delay either: its frame is the last packet's.
+      const bool labelled = frame->pts >= 0 && frame->pts < next_packet_;
+      *packet = labelled ? frame->pts : next_packet_ - 1;
       const bool broken =
           frame->decode_error_flags != 0 || (frame->flags & AV_FRAME_FLAG_CORRUPT) != 0;
-      if (broken && known) damage_.push_back(*packet);
+      if (broken) damage_.push_back(*packet);
       return true;
     }
     if (status == AVERROR_EOF) return false;
@@ -185,11 +188,6 @@ bool FrameSource::next(AVFrame* frame, std::int64_t* packet) {
     }
     if (draining_ || !feed()) return false;
   }
-}
-
-bool FrameSource::damaged_between(std::int64_t from, std::int64_t to) const {
-  return std::any_of(damage_.begin(), damage_.end(),
-                     [&](std::int64_t packet) { return from <= packet && packet <= to; });
 }
 
 }  // namespace bestreel

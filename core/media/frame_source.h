@@ -21,8 +21,8 @@ class FrameSource {
   /// the number changes no pixel. Throws "video_unreadable" when libav lacks the decoder.
   FrameSource(std::string path, const std::vector<PacketEntry>& packets, int threads);
 
-  /// The next frame in presentation order, and the index of its packet (-1 when the decoder does
-  /// not say). False at the end. Packets that cannot be decoded are skipped and noted as damage.
+  /// The next frame in presentation order, and the index of its packet. False at the end. Packets
+  /// that cannot be decoded are skipped and noted as damage.
   bool next(AVFrame* frame, std::int64_t* packet);
 
   /// Goes on from the keyframe packet `key`, or from an earlier keyframe where the container
@@ -32,8 +32,8 @@ class FrameSource {
   /// To the first packet.
   void restart();
 
-  /// Whether a packet in [from, to] (file order) was found broken since the last jump.
-  bool damaged_between(std::int64_t from, std::int64_t to) const;
+  /// The packets that were found broken since the last jump.
+  const std::vector<std::int64_t>& damage() const { return damage_; }
 
   /// The first packet that was fed since the last jump.
   std::int64_t first_packet() const { return first_packet_; }

@@ -5,8 +5,8 @@
 
 namespace bestreel {
 
-/// Four times 8K: above every camera and far below what a forged header can claim.
+/// Twice 8K: above every camera and far below what a forged header can claim.
 inline constexpr int kMaxSide = 16384;
-inline constexpr std::int64_t kMaxPixels = std::int64_t{16384} * 8192;
+inline constexpr std::int64_t kMaxPixels = std::int64_t{8192} * 8192;
 
 }  // namespace bestreel

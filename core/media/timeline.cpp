@@ -5,9 +5,9 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <numeric>
 #include <optional>
 #include <string_view>
+#include <utility>
 
 #include "core/base/fail.h"
 
@@ -29,6 +29,22 @@ bool is_shown(AVCodecID codec, const AVPacket& packet) {
   return show_existing_frame || show_frame;
 }
 
+/// The type of the one picture (VOP) in a packet of MPEG-4 part 2, ISO/IEC 14496-2 section 6.2.5.
+/// 0 for what needs a decoder to understand: none, two in a packet ("packed bitstream"), or the
+/// few bytes that say "not coded" and show nothing.
+char mpeg4_picture(const AVPacket& packet) {
+  constexpr int kNotCodedBytes = 10;
+  if (packet.size <= kNotCodedBytes) return 0;
+  char picture = 0;
+  for (int i = 0; i + 4 < packet.size; ++i) {
+    const std::uint8_t* bytes = packet.data + i;
+    if (bytes[0] != 0 || bytes[1] != 0 || bytes[2] != 1 || bytes[3] != 0xb6) continue;
+    if (picture != 0) return 0;
+    picture = "IPBP"[bytes[4] >> 6];  // the fourth, a sprite, is ordered like P
+  }
+  return picture;
+}
+
 bool is_any_of(std::string_view name, std::initializer_list<std::string_view> names) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
@@ -46,6 +62,23 @@ bool may_split_fields(const Demuxer& demuxer) {
       codec.field_order != AV_FIELD_UNKNOWN && codec.field_order != AV_FIELD_PROGRESSIVE;
   return interlaced && is_any_of(avcodec_get_name(codec.codec_id), {"h264", "vc1"}) &&
          !is_mp4(demuxer.container()->iformat->name);
+}
+
+/// AVI has no presentation times. In MPEG-4 part 2 a B picture is shown as it comes, and any other
+/// when the next of its kind has come.
+std::vector<std::int64_t> order_by_picture(const std::vector<PacketEntry>& packets) {
+  std::vector<std::int64_t> order;
+  std::int64_t held = -1;
+  for (std::size_t i = 0; i < packets.size(); ++i) {
+    const auto index = static_cast<std::int64_t>(i);
+    if (packets[i].picture == 'B') {
+      order.push_back(index);
+    } else if (const std::int64_t previous = std::exchange(held, index); previous >= 0) {
+      order.push_back(previous);
+    }
+  }
+  if (held >= 0) order.push_back(held);
+  return order;
 }
 
 /// The value of an EBML variable-length integer (RFC 8794 section 4); nothing for "unknown".
@@ -114,6 +147,7 @@ std::vector<PacketEntry> read_packets(Demuxer& demuxer) {
     entry.size = packet->size;
     entry.key = (packet->flags & AV_PKT_FLAG_KEY) != 0;
     entry.shown = (packet->flags & AV_PKT_FLAG_DISCARD) == 0 && is_shown(codec, *packet);
+    if (codec == AV_CODEC_ID_MPEG4) entry.picture = mpeg4_picture(*packet);
     entry.damaged = (packet->flags & AV_PKT_FLAG_CORRUPT) != 0;
     packets.push_back(entry);
   }
@@ -123,6 +157,15 @@ std::vector<PacketEntry> read_packets(Demuxer& demuxer) {
 std::vector<std::int64_t> presentation_order(const Demuxer& demuxer,
                                              const std::vector<PacketEntry>& packets) {
   if (may_split_fields(demuxer)) return {};
+  if (demuxer.stream()->codecpar->codec_id == AV_CODEC_ID_MPEG4) {
+    const bool plain = std::all_of(packets.begin(), packets.end(),
+                                   [](const PacketEntry& entry) { return entry.picture != 0; });
+    if (!plain) return {};
+    const bool unstamped =
+        std::any_of(packets.begin(), packets.end(),
+                    [](const PacketEntry& entry) { return entry.pts == AV_NOPTS_VALUE; });
+    if (unstamped) return order_by_picture(packets);
+  }
   std::vector<std::int64_t> order;
   for (std::size_t i = 0; i < packets.size(); ++i) {
     if (!packets[i].shown) continue;

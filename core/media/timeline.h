@@ -17,6 +17,7 @@ struct PacketEntry {
   std::int32_t size = 0;       ///< bytes
   bool key = false;
   bool shown = true;     ///< false for edit-list discards and VP8/VP9 reference-only frames
+  char picture = 0;      ///< MPEG-4 part 2 only: 'I', 'P' or 'B'; 0 when not exactly one
   bool damaged = false;  ///< the container knows that bytes are missing
 };
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <filesystem>
 #include <limits>
 #include <string_view>
 #include <utility>
@@ -158,7 +159,9 @@ void VideoWriter::Impl::open(std::int64_t frame_height, std::int64_t frame_width
 void VideoWriter::Impl::open_scaler() {
   const int w = encoder->width;
   const int h = encoder->height;
-  rgb.resize(static_cast<std::size_t>(w) * static_cast<std::size_t>(h) * 3);
+  // libswscale's vector code reads a block of pixels past the last one.
+  constexpr std::size_t kTail = 128;
+  rgb.resize(static_cast<std::size_t>(w) * static_cast<std::size_t>(h) * 3 + kTail);
   picture->format = AV_PIX_FMT_YUV420P;
   picture->width = w;
   picture->height = h;
@@ -201,6 +204,11 @@ void VideoWriter::Impl::encode(const AVFrame* frame) {
 VideoWriter::VideoWriter(std::string path, VideoWriterOptions options)
     : impl_(std::make_unique<Impl>()) {
   check_options(options);
+  if (std::filesystem::is_directory(path)) {
+    fail("write_failed", "video",
+         "{} must be a video file but is a folder: name a file in it, such as {}/video.mp4", path,
+         path);
+  }
   libav::quiet_log();
   impl_->partial = path + ".partial";
   impl_->path = std::move(path);

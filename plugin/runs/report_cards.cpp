@@ -37,9 +37,10 @@ Markup facts(const Candidate& candidate, const Clip& clip) {
   }
   if (video.duration > 0) parts.push_back(fmt::format("{:.1f} s", video.duration));
   if (!video.codec.empty()) parts.push_back(video.codec);
-  Markup out = html("<p class=\"facts\">{}", fmt::format("{}", fmt::join(parts, " \xC2\xB7 ")));
+  Markup out = html("<p class=\"facts\">{}", joined(parts, " \xC2\xB7 "));
   if (!clip.original.empty()) {
-    out += html(" \xC2\xB7 <a href=\"{}\">open&nbsp;file</a>", clip.original);
+    out += html("<span class=\"link\"> \xC2\xB7 <a href=\"{}\">open&nbsp;file</a></span>",
+                clip.original);
   }
   out += html("</p>\n");
   if (clip.kind == Clip::Kind::kCopy) out += html("<p class=\"note\">{}</p>\n", clip.note);

@@ -26,7 +26,7 @@ constexpr double kCopySeconds = 60;
 constexpr double kCopyRate = 60;  ///< frames a second at most
 /// Above this a page for sending would be unwieldy, and browsers refuse data: URIs near 512 MB.
 constexpr std::uintmax_t kEmbedBytes = 64u << 20;
-constexpr std::int64_t kBlock = 16;  ///< frames in memory at once
+constexpr std::size_t kBlockBytes = 64u << 20;  ///< of frames in memory at once
 
 /// Links are resolved by the browser on names, without following links of the file system: so the
 /// folders are resolved here, and the file keeps its own name even where it is a link itself.
@@ -62,8 +62,11 @@ void write_copy(const std::string& path, const fs::path& copy) {
   if (rate.value() > kCopyRate) rate = {static_cast<std::int64_t>(kCopyRate), 1};
   const std::vector<std::int64_t> frames = frames_at_rate(video->info(), rate);
   VideoWriter writer(copy.string(), {.fps = rate, .crf = 20, .preset = "veryfast", .metadata = {}});
-  for (std::size_t begin = 0; begin < frames.size(); begin += kBlock) {
-    const auto count = std::min<std::size_t>(kBlock, frames.size() - begin);
+  const std::size_t frame_bytes = 3 * static_cast<std::size_t>(std::max(1, video->info().width)) *
+                                  static_cast<std::size_t>(std::max(1, video->info().height));
+  const std::size_t block = std::clamp<std::size_t>(kBlockBytes / frame_bytes, 1, 16);
+  for (std::size_t begin = 0; begin < frames.size(); begin += block) {
+    const std::size_t count = std::min(block, frames.size() - begin);
     writer.add(video->read(std::span(frames).subspan(begin, count)));
   }
   writer.finish();
@@ -97,7 +100,8 @@ class CopyOnDisk {
  public:
   CopyOnDisk(fs::path path, const std::string& source, bool keep) : path_(std::move(path)) {
     if (is_there(path_)) return;
-    made_folder_ = !fs::exists(path_.parent_path());
+    std::error_code ignored;
+    made_folder_ = !fs::exists(path_.parent_path(), ignored);
     make_folder(path_.parent_path());
     try {
       write_copy(source, path_);

@@ -68,7 +68,7 @@ Markup top(const Page& page) {
   if (view.seconds > 0) parts.push_back(duration(view.seconds));
   Markup out =
       html("<header class=\"top\">\n<p class=\"brand\"><b>Bestreel</b> <span>{}</span></p>\n",
-           fmt::format("{}", fmt::join(parts, " \xC2\xB7 ")));
+           joined(parts, " \xC2\xB7 "));
   if (!view.finished) {
     out += html(
         "<p class=\"notice\"><b>Not finished.</b> This page shows the run as it was when the "
@@ -76,7 +76,7 @@ Markup top(const Page& page) {
   }
   if (!view.settings.prompt.empty()) {
     out += html(
-        "<h2 class=\"unseen\">Prompt</h2>\n<blockquote class=\"prompt{}\" dir=\"auto\">{}"
+        "<blockquote class=\"prompt{}\" aria-label=\"Prompt\" dir=\"auto\">{}"
         "</blockquote>\n",
         view.settings.prompt.size() > 240 ? " long" : "", view.settings.prompt);
   }
@@ -122,7 +122,7 @@ std::string combination(const RunSettings& settings) {
   if (settings.weights.empty()) return out + ", equal weights";
   std::vector<std::string> weights;
   for (const double weight : settings.weights) weights.push_back(measure(weight));
-  return out + fmt::format(", weights {}", fmt::join(weights, " : "));
+  return out + ", weights " + joined(weights, " : ");
 }
 
 Markup bottom(const Page& page) {
@@ -135,7 +135,7 @@ Markup bottom(const Page& page) {
         "<h2>Make it again</h2>\n<div class=\"command\"><pre tabindex=\"0\" "
         "aria-label=\"Command\"><code id=\"command\">{}</code></pre>\n"
         "<button type=\"button\" id=\"copy\" hidden>Copy</button></div>\n",
-        fmt::format("{}", fmt::join(quoted, " ")));
+        joined(quoted, " "));
   }
   Markup rows;
   for (std::size_t j = 0; j < settings.judges.size(); ++j) {

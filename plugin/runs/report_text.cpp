@@ -147,11 +147,10 @@ std::string shell_quote(std::string_view argument) {
 }
 
 std::string file_name(std::string_view text) {
+  text.remove_prefix(text.size() > 60 ? text.size() - 60 : 0);
   std::string out;
-  for (const char c : text.substr(text.size() > 60 ? text.size() - 60 : 0)) {
-    out += is_plain(static_cast<unsigned char>(c)) ? c : '_';
-  }
-  if (out.empty() || out[0] == '.' || out[0] == '-') out = "_" + out;
+  if (text.empty() || text[0] == '.' || text[0] == '-') out += '_';
+  for (const char c : text) out += is_plain(static_cast<unsigned char>(c)) ? c : '_';
   return out;
 }
 
@@ -176,6 +175,15 @@ std::string words(std::string_view name) {
   std::string out(name);
   for (char& c : out) {
     if (c == '_') c = ' ';
+  }
+  return out;
+}
+
+std::string joined(const std::vector<std::string>& parts, std::string_view between) {
+  std::string out;
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    if (i > 0) out += between;
+    out += parts[i];
   }
   return out;
 }

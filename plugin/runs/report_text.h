@@ -7,6 +7,7 @@
 #include <string_view>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 namespace bestreel::report {
 
@@ -31,6 +32,8 @@ std::string base64(std::string_view bytes);
 
 /// "visual_quality" as words: "visual quality".
 std::string words(std::string_view name);
+
+std::string joined(const std::vector<std::string>& parts, std::string_view between);
 
 /// "3 videos", "1 video".
 std::string counted(std::size_t count, std::string_view noun);
@@ -66,7 +69,8 @@ decltype(auto) show(const T& value) {
   } else if constexpr (is_text<T>) {
     return escape_html(value);
   } else {
-    static_assert(std::is_arithmetic_v<T>, "html() takes text, numbers and Markup");
+    static_assert(std::is_arithmetic_v<T> && !std::is_same_v<T, char>,
+                  "html() takes text, numbers and Markup");
     return (value);
   }
 }

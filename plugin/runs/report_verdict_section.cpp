@@ -80,7 +80,7 @@ std::string reason(const std::vector<DimensionGap>& gaps) {
   if (!ahead.empty()) parts.push_back("ahead in " + listed(ahead));
   if (!behind.empty()) parts.push_back("behind in " + listed(behind));
   if (!level.empty()) parts.push_back("level in " + listed(level));
-  return fmt::format("{}", fmt::join(parts, "; "));
+  return joined(parts, "; ");
 }
 
 std::string capitalised(std::string text) {

@@ -152,7 +152,9 @@ class VideoScore2Judge final : public Judge {
       out.reward += out.dimensions.back().expected / static_cast<double>(info_.dimensions.size());
     }
     const Reading& first = readings.front();
-    out.rationale = parse_answer(first.text, videoscore2_profile()).rationale;
+    // Decoded again, so that what is not UTF-8 is U+FFFD and the judgement is a text.
+    out.rationale =
+        parse_answer(model_->tokenizer().decode(first.tokens), videoscore2_profile()).rationale;
     out.frames = plan.frames;
     out.judge = info_.id;
     out.transcript = Transcript{.forced = first.forced,

@@ -45,3 +45,43 @@ class Dump:
 @pytest.fixture
 def dump(tmp_path):
     return Dump(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def author(tmp_path_factory):
+    """(checkpoint that writes known answers, the clip it was taught on)"""
+    import author as teacher
+    import checkpoints
+    import clips
+    folder = tmp_path_factory.mktemp("author")
+    clip = clips.write_clip(folder / "clip.mp4")
+    checkpoint = checkpoints.save(
+        checkpoints.Shape("author", layers=2, repetition_penalty=1.05), folder / "checkpoint")
+    return teacher.train(checkpoint, clip), clip
+
+
+@pytest.fixture(scope="session")
+def stranger(tmp_path_factory):
+    """A random checkpoint: what it writes is no answer, so its scores are always forced."""
+    import checkpoints
+    return checkpoints.save(checkpoints.Shape("stranger"), tmp_path_factory.mktemp("stranger"))
+
+
+@pytest.fixture
+def judge(dump):
+    """judge(folder, [(clip, prompt), ...], options) -> list of results"""
+    def call(folder, requests, **options):
+        template = pathlib.Path(folder) / "template.txt"
+        if template.exists():
+            options.setdefault("template", template)
+        options.setdefault("rationale", 80)
+        return dump("judge_dump", "judge", dict(
+            folder=folder, requests=[dict(video=str(c), prompt=p) for c, p in requests],
+            **options))["results"]
+    return call
+
+
+@pytest.fixture
+def transcript():
+    """Where to_json puts the reader's notes."""
+    return lambda result: result["transcript"]

@@ -39,6 +39,24 @@ json judge(const json& request, const std::string&) {
   return result;
 }
 
+json inspect(const json& request, const std::string&) {
+  const CheckpointSummary s = inspect_videoscore2(request["folder"], request.value("template", ""));
+  return {{"architecture", s.architecture},
+          {"parameters", s.parameters},
+          {"bytes", s.bytes},
+          {"dtypes", s.dtypes},
+          {"repetition_penalty", s.repetition_penalty},
+          {"top_k", s.top_k},
+          {"end_tokens", s.end_tokens},
+          {"system_text", s.system_text},
+          {"template_source", s.template_source},
+          {"template_hash", s.template_hash},
+          {"template_fallback", s.template_fallback},
+          {"dimensions", s.dimensions}};
+}
+
 }  // namespace
 
-int main(int argc, char** argv) { return dump::run(argc, argv, {{"judge", judge}}); }
+int main(int argc, char** argv) {
+  return dump::run(argc, argv, {{"judge", judge}, {"inspect", inspect}});
+}

@@ -39,11 +39,19 @@ frame.addEventListener("load", async () => {
   seek.value = 500;
   seek.dispatchEvent(new view.Event("input"));
   await wait(() => videos.every((v) => !v.seeking && v.currentTime > 0.1));
+  const measured = videos.map((v) => ({ready: v.readyState, width: v.videoWidth,
+                                       share: v.currentTime / v.duration}));
+  const strip = page.querySelector("svg.strip"), box = strip.getBoundingClientRect();
+  strip.dispatchEvent(new view.MouseEvent("click", {clientX: box.left + box.width * 0.25}));
+  const stripShare = videos[0].currentTime / videos[0].duration;
+  page.getElementById("play").click();
+  await wait(() => videos.every((v) => !v.paused));
+  const playing = videos.every((v) => !v.paused), button = page.getElementById("play").textContent;
+  page.getElementById("play").click();
   document.getElementById("result").textContent = JSON.stringify({
     width: page.documentElement.scrollWidth,
     inner: view.innerWidth,
-    videos: videos.map((v) => ({ready: v.readyState, width: v.videoWidth,
-                                share: v.currentTime / v.duration})),
+    videos: measured, stripShare, playing, button, paused: videos.every((v) => v.paused),
     styled: view.getComputedStyle(page.querySelector(".card")).overflow,
     controls: !page.getElementById("controls").hidden,
     requests: view.performance.getEntriesByType("resource").map((e) => e.name),
@@ -84,14 +92,17 @@ def test_fits_the_width(report, tmp_path, width):
 
 
 def test_plays_and_stays_home(report, tmp_path):
-    """Every video is decoded and follows the common slider; the policy lets the page's own style and
-    script run, refuses nothing that the page needs, and no request leaves the machine."""
+    """Every video is decoded and follows the common controls, the strip of frames leads to its
+    moment; the policy lets the page's own style and script run and refuses nothing that the page
+    needs, and no request leaves the machine."""
     seen = look(tmp_path, report, 1280)
     assert len(seen["videos"]) == 3
     for video in seen["videos"]:
         assert video["ready"] >= 2
         assert video["width"] == 64
         assert video["share"] == pytest.approx(0.5, abs=0.05)
+    assert seen["stripShare"] == pytest.approx(0.25, abs=0.02)
+    assert seen["playing"] and seen["button"] == "Pause all" and seen["paused"]
     assert seen["styled"] == "hidden"
     assert seen["controls"]
     assert not seen["refused"]
