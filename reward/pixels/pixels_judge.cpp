@@ -43,7 +43,8 @@ std::vector<Part> visual_parts(const Measures& m) {
       {"detail", m.detail, 1 / (1 + std::exp2(-2 * (m.detail - 0.9))), "texture is washed out"},
       {"noise", m.noise, falling(m.noise, 3.5), "noise is visible"},
       {"blockiness", m.blockiness, falling(m.blockiness - 1, 2), "coding blocks are visible"},
-      {"exposure", m.exposure, m.exposure, "parts are black or burnt out"},
+      // A night scene is no flaw by itself: at worst this takes 60 %.
+      {"exposure", m.exposure, 0.4 + 0.6 * m.exposure, "parts are black or burnt out"},
   };
 }
 
