@@ -88,7 +88,7 @@ class VideoScore2Judge final : public Judge {
         fmt::format("{} {} {} {} {} {} {} {} {}", model_->digest(), query_.hash, options.dtype,
                     options.rationale, options.fps, options.max_frames, options.temperature,
                     options.temperature > 0 ? options.seed : 0, options.readings);
-    info_.id = info_.name + "-" + sha256(settings).substr(0, 16);
+    info_.id = fmt::format("{}-{:.16}", info_.name, sha256(settings));
     for (const ProfileDimension& dimension : videoscore2_profile().dimensions)
       info_.dimensions.push_back(dimension.name);
   }

@@ -79,9 +79,3 @@ def judge(dump):
             folder=folder, requests=[dict(video=str(c), prompt=p) for c, p in requests],
             **options))["results"]
     return call
-
-
-@pytest.fixture
-def transcript():
-    """Where to_json puts the reader's notes."""
-    return lambda result: result["transcript"]

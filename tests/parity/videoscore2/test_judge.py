@@ -24,21 +24,20 @@ def test_free_answer_is_what_generate_writes(prompt, author, judge):
     the model ends by itself equal those of the reference libraries on the same file."""
     folder, clip = author
     result, = judge(folder, [(clip, prompt)])
-    notes = result["transcript"]
-    assert notes["forced"] is False
+    assert result["forced"] is False
 
     inputs = teacher.reference_inputs(folder, clip, prompt)
-    assert notes["prompt_tokens"] == inputs["input_ids"][0].tolist()
-    assert notes["grid_thw"] == inputs["video_grid_thw"][0].tolist()
+    assert result["prompt_tokens"] == inputs["input_ids"][0].tolist()
+    assert result["grid_thw"] == inputs["video_grid_thw"][0].tolist()
     model = checkpoints.reference(folder)
     out = model.generate(**inputs, do_sample=False, max_new_tokens=200, output_scores=True,
                          output_logits=True, return_dict_in_generate=True)
     tokens = out.sequences[0, inputs["input_ids"].shape[1]:].tolist()
-    assert notes["output_tokens"] == tokens
+    assert result["output_tokens"] == tokens
 
     digits = digit_ids(folder)
     score = torch.arange(1, 6.0)
-    for dimension, at in zip(result["dimensions"], notes["digit_positions"], strict=True):
+    for dimension, at in zip(result["dimensions"], result["digit_positions"], strict=True):
         assert digits.index(tokens[at]) + 1 == dimension["score"]
         p = out.logits[at][0][digits].float().softmax(-1)
         assert (torch.tensor(dimension["probabilities"]) - p).abs().max() <= 1e-4
@@ -58,10 +57,9 @@ def test_forced_answer_reads_the_models_own_distributions(prompt, author, judge)
     digit."""
     folder, clip = author
     result, = judge(folder, [(clip, prompt)])
-    notes = result["transcript"]
-    assert notes["forced"] is True
+    assert result["forced"] is True
     check_forced(folder, result, clip, prompt)
-    text = checkpoints.processor(folder).tokenizer.decode(notes["output_tokens"])
+    text = checkpoints.processor(folder).tokenizer.decode(result["output_tokens"])
     assert text.count("</think>") == 1
     block = text.split("</think>")[1]
     assert block == teacher.BLOCK.format(*(d["score"] for d in result["dimensions"]))[:-1].join(
@@ -69,25 +67,24 @@ def test_forced_answer_reads_the_models_own_distributions(prompt, author, judge)
 
 
 def check_forced(folder, result, clip, prompt):
-    notes = result["transcript"]
     inputs = teacher.reference_inputs(folder, clip, prompt)
-    assert notes["prompt_tokens"] == inputs["input_ids"][0].tolist()
-    ids = torch.tensor([notes["prompt_tokens"] + notes["output_tokens"]])
+    assert result["prompt_tokens"] == inputs["input_ids"][0].tolist()
+    ids = torch.tensor([result["prompt_tokens"] + result["output_tokens"]])
     inputs["input_ids"], inputs["attention_mask"] = ids, torch.ones_like(ids)
     model = checkpoints.reference(folder)
     with torch.no_grad():
         logits = model(**inputs).logits[0]
     digits = digit_ids(folder)
     penalty = model.generation_config.repetition_penalty
-    for dimension, at in zip(result["dimensions"], notes["digit_positions"], strict=True):
-        place = len(notes["prompt_tokens"]) + at
+    for dimension, at in zip(result["dimensions"], result["digit_positions"], strict=True):
+        place = len(result["prompt_tokens"]) + at
         raw = logits[place - 1][digits]
         p = raw.softmax(-1)
         assert (torch.tensor(dimension["probabilities"]) - p).abs().max() <= 1e-4
         seen = torch.isin(torch.tensor(digits), ids[0, :place])
         processed = torch.where(seen, torch.where(raw < 0, raw * penalty, raw / penalty), raw)
         assert dimension["score"] == processed.argmax().item() + 1
-        assert digits.index(notes["output_tokens"][at]) + 1 == dimension["score"]
+        assert digits.index(result["output_tokens"][at]) + 1 == dimension["score"]
         soft = processed.softmax(-1)
         assert abs(dimension["reference_soft"] -
                    ((soft.argmax() + 1) * soft.max()).item()) <= 1e-3
@@ -100,12 +97,11 @@ def test_rationale_budget(rationale, stranger, author, judge):
     clip = author[1]
     (stranger / "template.txt").write_text(teacher.QUERY)
     result, = judge(stranger, [(clip, "a square")], rationale=rationale)
-    notes = result["transcript"]
-    assert notes["forced"] is True
+    assert result["forced"] is True
     check_forced(stranger, result, clip, "a square")
     tokenizer = checkpoints.processor(stranger).tokenizer
     forced = tokenizer.encode("</think>\n" + teacher.BLOCK.format(1, 1, 1)[:-1])
-    assert len(notes["output_tokens"]) == rationale + len(forced)
+    assert len(result["output_tokens"]) == rationale + len(forced)
 
 
 def test_score_depends_on_the_video_and_the_prompt_alone(author, judge, tmp_path):
@@ -142,8 +138,9 @@ def test_readings(author, judge):
     singles = [judge(folder, request, seed=s, **options)[0] for s in (5, 6, 7)]
     several, = judge(folder, request, seed=5, readings=3, **options)
     assert judge(folder, request, seed=5, readings=3, **options)[0] == several
-    assert len({tuple(s["transcript"]["output_tokens"]) for s in singles}) == 3
-    assert several["transcript"] == singles[0]["transcript"]
+    assert len({tuple(s["output_tokens"]) for s in singles}) == 3
+    for key in ("output_tokens", "digit_positions", "rationale", "forced"):
+        assert several[key] == singles[0][key]
     for i, dimension in enumerate(several["dimensions"]):
         expected = torch.tensor([s["dimensions"][i]["expected"] for s in singles],
                                 dtype=torch.float64)
