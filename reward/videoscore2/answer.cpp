@@ -194,22 +194,20 @@ void add_verdict(const Profile& profile, const std::vector<ScoreLine>& lines,
   }
   for (std::size_t i = 0; i < answer.scores.size(); ++i) {
     const ParsedScore& score = answer.scores[i];
-    const std::string right = score.score ? std::to_string(*score.score) : "no score";
+    const std::string right = score.score ? std::to_string(*score.score) : "nothing";
     const std::string& label = profile.dimensions[i].label;
     const std::string match = score.first_match.value_or("nothing");
-    if (score.first_match.value_or("") != (score.score ? right : "")) {
+    if (match != right) {
       answer.first_match_differs = true;
       answer.remarks.push_back(
-          fmt::format("first-match reading finds {} for '{}', the final block "
-                      "{}",
-                      match, label, score.score ? "says " + right : "has no score"));
+          fmt::format("first-match reading finds {} for '{}', the final block says {}",
+                      match.substr(0, 20), label, right));
     }
     if (score.next_digit && std::string(1, *score.next_digit) != right) {
       answer.first_match_differs = true;
       answer.remarks.push_back(
-          fmt::format("the first digit after the first '{}:' is {}, which is "
-                      "not its score",
-                      label, *score.next_digit));
+          fmt::format("the first digit after the first '{}:' is {}, which is not its score", label,
+                      *score.next_digit));
     }
   }
 }

@@ -3,6 +3,7 @@
 #include <cctype>
 #include <cstdint>
 #include <optional>
+#include <utility>
 
 namespace bestreel::videoscore2 {
 namespace {
