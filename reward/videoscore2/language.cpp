@@ -9,9 +9,16 @@
 #include <ATen/ops/zeros.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <limits>
 
 namespace bestreel::videoscore2 {
+namespace {
+
+// The MLP is several times as wide as the model: a long prompt goes through it in parts.
+constexpr std::int64_t kMlpRows = 4096;
+
+}  // namespace
 
 KvCache::KvCache(const TextConfig& config, std::int64_t capacity, at::TensorOptions options)
     : capacity_(capacity) {
@@ -110,9 +117,12 @@ at::Tensor LanguageModel::forward(const at::Tensor& embeddings, const at::Tensor
                                           cache.values_[i], past, queries);
     x = x.narrow(0, n - queries, queries);
     x.add_(attended);
-    const at::Tensor y = layer.mlp_norm(x);
-    at::Tensor gate = layer.gate(y);
-    x.add_(layer.down(at::silu_(gate).mul_(layer.up(y))));
+    for (std::int64_t row = 0; row < queries; row += kMlpRows) {
+      at::Tensor part = x.narrow(0, row, std::min(kMlpRows, queries - row));
+      const at::Tensor y = layer.mlp_norm(part);
+      at::Tensor gate = layer.gate(y);
+      part.add_(layer.down(at::silu_(gate).mul_(layer.up(y))));
+    }
   }
   cache.length_ = past + n;
   return norm_(x);

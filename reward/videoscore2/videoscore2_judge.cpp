@@ -33,7 +33,7 @@ void check(const VideoScore2Options& o) {
   if (o.threads < 0) fail_usage("score", "--threads must be at least 1 but got {}", o.threads);
   if (o.rationale < 0)
     fail_usage("score", "--rationale must be a number of tokens or none but got {}", o.rationale);
-  if (!(o.fps > 0) || !std::isfinite(o.fps))
+  if (!(o.fps >= 0) || !std::isfinite(o.fps))
     fail_usage("score", "--fps must be above 0 but got {}", o.fps);
   if (o.max_frames < 0 || o.max_frames == 1)
     fail_usage("score", "--max-frames must be at least 2 but got {}", o.max_frames);
@@ -82,11 +82,12 @@ class VideoScore2Judge final : public Judge {
         query_(find_template(options.folder, options.template_file)),
         model_(Model::load(options.folder, activations_of(options))),
         reader_(model_, videoscore2_profile()) {
+    if (options_.fps == 0) options_.fps = videoscore2_profile().fps;
     info_.name = videoscore2_profile().name;
     // Everything that can change a score, except the thread count, which a run stores.
     const std::string settings =
         fmt::format("{} {} {} {} {} {} {} {} {}", model_->digest(), query_.hash, options.dtype,
-                    options.rationale, options.fps, options.max_frames, options.temperature,
+                    options.rationale, options_.fps, options.max_frames, options.temperature,
                     options.temperature > 0 ? options.seed : 0, options.readings);
     info_.id = fmt::format("{}-{:.16}", info_.name, sha256(settings));
     for (const ProfileDimension& dimension : videoscore2_profile().dimensions)

@@ -22,7 +22,7 @@ struct VideoScore2Options {
   int threads = 0;  ///< of the judging thread's operators; 0: libtorch's default
 
   std::int64_t rationale = 1024;  ///< tokens until </think>; 0: scores at once, without reasons
-  double fps = 2.0;               ///< frames a second that the judge looks at
+  double fps = 0;                 ///< frames a second that the judge looks at; 0: its own, 2
   std::int64_t max_frames = 0;    ///< 0: the reference's limit of 768
 
   double temperature = 0;  ///< 0: greedy
