@@ -31,12 +31,18 @@ endif()
 
 add_library(bestreel_torch INTERFACE)
 add_library(Bestreel::torch ALIAS bestreel_torch)
+# Build interface: an installed package may not name folders of the source tree, where ./run setup
+# puts the wheel.
 target_include_directories(bestreel_torch SYSTEM INTERFACE
-  ${BESTREEL_TORCH_DIR}/include ${BESTREEL_TORCH_DIR}/include/torch/csrc/api/include)
-target_link_directories(bestreel_torch INTERFACE ${BESTREEL_TORCH_DIR}/lib)
+  $<BUILD_INTERFACE:${BESTREEL_TORCH_DIR}/include>
+  $<BUILD_INTERFACE:${BESTREEL_TORCH_DIR}/include/torch/csrc/api/include>)
+target_link_directories(bestreel_torch INTERFACE $<BUILD_INTERFACE:${BESTREEL_TORCH_DIR}/lib>)
 target_compile_options(bestreel_torch INTERFACE $<$<COMPILE_LANGUAGE:CXX>:${OpenMP_CXX_FLAGS}>)
+# The wheel's include folder holds its own fmt, newer than the system's library: without this its
+# headers would ask for symbols that no library has.
+target_compile_definitions(bestreel_torch INTERFACE FMT_HEADER_ONLY)
 # The wheel's own libgomp is found first by its rpath, so one OpenMP runtime serves both.
-target_link_options(bestreel_torch INTERFACE -Wl,-rpath,${BESTREEL_TORCH_DIR}/lib
+target_link_options(bestreel_torch INTERFACE ${OpenMP_CXX_FLAGS} -Wl,-rpath,${BESTREEL_TORCH_DIR}/lib
                     -Wl,-rpath-link,${BESTREEL_TORCH_DIR}/lib -Wl,--allow-shlib-undefined)
 if(BESTREEL_WITH_CUDA)
   find_package(CUDAToolkit REQUIRED)

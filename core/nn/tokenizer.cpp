@@ -18,7 +18,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::int64_t kMaxId = 10'000'000;  // far above any vocabulary: bounds the id table
+constexpr std::int64_t kMaxId = 2'000'000;  // far above any vocabulary: bounds the id table
 
 /// GPT-2's pattern, which a ByteLevel pre-tokenizer with use_regex stands for.
 constexpr const char* kGpt2Pattern =

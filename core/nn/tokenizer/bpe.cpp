@@ -1,6 +1,7 @@
 #include "core/nn/tokenizer/bpe.h"
 
 #include <cstddef>
+#include <functional>
 #include <queue>
 #include <tuple>
 

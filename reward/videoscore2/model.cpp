@@ -1,0 +1,102 @@
+#include "reward/videoscore2/model.h"
+
+#include <ATen/ops/arange.h>
+#include <ATen/ops/stack.h>
+#include <ATen/ops/tensor.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/base/fail.h"
+#include "core/base/file.h"
+
+namespace bestreel::videoscore2 {
+namespace {
+
+// Two checkpoints of one architecture have equal headers: a few bytes of every tensor tell them
+// apart.
+std::string digest_of(const CheckpointConfig& config, const Checkpoint& checkpoint) {
+  constexpr std::int64_t kSample = 64;
+  std::string text = config.digest + sha256_file(config.folder + "/tokenizer.json");
+  for (const TensorEntry& entry : checkpoint.entries()) {
+    text += fmt::format("{} {} {}-{}\n", entry.name, entry.dtype, entry.begin, entry.end);
+    const at::Tensor tensor = checkpoint.tensor(entry.name);
+    const auto bytes = static_cast<std::int64_t>(tensor.nbytes());
+    const auto* data = static_cast<const char*>(tensor.const_data_ptr());
+    for (const std::int64_t begin : {std::int64_t{0}, bytes / 2})
+      text.append(data + begin, static_cast<std::size_t>(std::min(kSample, bytes - begin)));
+  }
+  return sha256(text);
+}
+
+}  // namespace
+
+Model::Model(CheckpointConfig config, Tokenizer tokenizer, const Weights& weights,
+             std::string digest)
+    : config_(std::move(config)),
+      tokenizer_(std::move(tokenizer)),
+      vision_(weights, config_.model.vision),
+      language_(weights, config_.model.text),
+      ends_(config_.generation.eos_token_ids),
+      digest_(std::move(digest)),
+      activations_(weights.activations()) {
+  if (ends_.empty())
+    if (const auto end = tokenizer_.id_of("<|im_end|>")) ends_.push_back(*end);
+}
+
+std::shared_ptr<const Model> Model::load(const std::string& folder, at::ScalarType activations) {
+  CheckpointConfig config = read_checkpoint_config(folder);
+  Tokenizer tokenizer = Tokenizer::from_file(folder + "/tokenizer.json");
+  if (tokenizer.vocabulary_size() > config.model.text.vocab_size)
+    fail("checkpoint_unsupported", "checkpoint",
+         "{}/tokenizer.json has ids up to {}, but config.json has a vocabulary of {}: the files "
+         "belong to different checkpoints",
+         folder, tokenizer.vocabulary_size() - 1, config.model.text.vocab_size);
+  const Checkpoint checkpoint = Checkpoint::open(folder);
+  std::string digest = digest_of(config, checkpoint);
+  return std::shared_ptr<const Model>(new Model(std::move(config), std::move(tokenizer),
+                                                Weights(checkpoint, activations),
+                                                std::move(digest)));
+}
+
+Sequence Model::sequence(std::int64_t capacity) const {
+  return {KvCache(config_.model.text, capacity, at::TensorOptions().dtype(activations_))};
+}
+
+at::Tensor Model::prefill(const std::vector<std::int64_t>& prompt, const at::Tensor& patches,
+                          const Grid& grid, double seconds_per_grid, Sequence& sequence,
+                          bool last_only, const std::function<void()>& check) const {
+  const VisionConfig& v = config_.model.vision;
+  const auto first = std::find(prompt.begin(), prompt.end(), config_.model.video_token_id);
+  const std::int64_t begin = first - prompt.begin();
+  const auto count = std::count(prompt.begin(), prompt.end(), config_.model.video_token_id);
+  const std::int64_t features =
+      grid[0] * grid[1] * grid[2] / (v.spatial_merge_size * v.spatial_merge_size);
+  if (count != features)
+    fail("prompt_malformed", "judge", "the prompt must hold {} video tokens but holds {}", features,
+         count);
+
+  const auto device = patches.device();
+  const at::Tensor ids = at::tensor(prompt, at::kLong).to(device);
+  at::Tensor x = language_.embed(ids);
+  x.narrow(0, begin, features).copy_(vision_(patches, grid, check));
+
+  const RopePositions where =
+      rope_positions(static_cast<std::int64_t>(prompt.size()), begin, grid, v, seconds_per_grid);
+  const at::Tensor positions =
+      at::stack({at::tensor(where.axes[0], at::kLong), at::tensor(where.axes[1], at::kLong),
+                 at::tensor(where.axes[2], at::kLong)})
+          .to(device);
+  sequence.position = where.next;
+  return language_.forward(x, positions, sequence.cache, last_only, check);
+}
+
+at::Tensor Model::append(const at::Tensor& ids, Sequence& sequence) const {
+  const std::int64_t n = ids.size(0);
+  const at::Tensor positions =
+      at::arange(sequence.position, sequence.position + n, ids.options()).expand({3, n});
+  sequence.position += n;
+  return language_.forward(language_.embed(ids), positions, sequence.cache, /*last_only=*/true);
+}
+
+}  // namespace bestreel::videoscore2

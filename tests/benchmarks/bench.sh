@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# ./run bench NAME ...: called with the repository's root, then what the user gave.
+set -eu
+root=$1; shift
+list() {
+  cat <<'TEXT'
+./run bench judge [--grid T,H,W] [--dtype fp32|bf16]   prefill, decode and memory of the VideoScore2
+                                                       engine beside transformers, same weights
+./run bench drift                                      scores from memory against scores after H.264
+./run bench full-size [--dtype fp32|bf16] [--tokens N] the same engine with Qwen2.5-VL-7B's geometry and
+                                                       random weights (20 GB of scratch disk)
+./run bench build                                      a clean build, timed
+TEXT
+}
+name=${1:-}
+[ $# -gt 0 ] && shift
+export BESTREEL_BIN="$root/build/release/bin"
+case $name in
+  judge) exec "$root/.deps/venv/bin/python" "$root/tests/benchmarks/judge_bench.py" "$@" ;;
+  drift) exec "$root/.deps/venv/bin/python" "$root/tests/benchmarks/drift_bench.py" "$@" ;;
+  full-size) exec "$root/.deps/venv/bin/python" "$root/tests/benchmarks/full_size.py" "$@" ;;
+  build)
+    scratch=$(mktemp -d)
+    trap 'rm -rf "$scratch"' EXIT
+    begin=$(date +%s)
+    CCACHE_DISABLE=1 cmake -S "$root" -B "$scratch" -G Ninja -DBESTREEL_TESTS=OFF >/dev/null
+    CCACHE_DISABLE=1 cmake --build "$scratch" -j "$(nproc)" >/dev/null
+    echo "clean build without tests: $(($(date +%s) - begin)) s on $(nproc) cores"
+    begin=$(date +%s)
+    touch "$root/cli/rank.cpp"
+    CCACHE_DISABLE=1 cmake --build "$scratch" -j "$(nproc)" >/dev/null
+    echo "after touching one file: $(($(date +%s) - begin)) s"
+    ;;
+  '') list ;;
+  *) echo "[bench] $name is no benchmark:" >&2; list >&2; exit 2 ;;
+esac

@@ -1,0 +1,120 @@
+#!/usr/bin/env python3
+"""Prefill, decode and memory of the VideoScore2 engine beside transformers 4.53.
+
+    BESTREEL_BIN=build/bin python tests/benchmarks/judge_bench.py [--grid 5,34,60] [--dtype fp32]
+
+Both run the same random checkpoint with the same weights, threads and dtype, in processes of their
+own, one after the other, several times; the least of each is reported. On a busy machine pass
+--threads 1 and compare the processor seconds, which other work disturbs least. Peak memory is the
+process's resident set, weights in place included.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy as np
+import torch
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "parity/videoscore2"))
+import checkpoints
+
+SHAPE = dict(hidden=1024, heads=8, kv_heads=2, layers=8, intermediate=2816, sections=(16, 24, 24),
+             v_hidden=640, v_heads=8, depth=4, v_intermediate=1708, full=(3,), window=112,
+             max_positions=32768)
+
+
+def peak_mb():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def reference(args):
+    torch.set_num_threads(args.threads)
+    model = checkpoints.reference(args.folder, {"fp32": "float32", "bf16": "bfloat16"}[args.dtype])
+    model.generation_config.eos_token_id = None
+    ids = torch.tensor([json.loads(pathlib.Path(args.work, "ids.json").read_text())])
+    patches = torch.from_numpy(np.fromfile(pathlib.Path(args.work, "patches"), np.float32))
+    inputs = dict(input_ids=ids, attention_mask=torch.ones_like(ids),
+                  pixel_values_videos=patches.view(-1, 1176),
+                  video_grid_thw=torch.tensor([args.grid]), second_per_grid_ts=torch.tensor([1.0]))
+
+    def seconds(tokens):
+        begin, cpu = time.perf_counter(), time.process_time()
+        model.generate(**inputs, do_sample=False, max_new_tokens=tokens)
+        return time.perf_counter() - begin, time.process_time() - cpu
+
+    runs = [seconds(1) for _ in range(args.repeat)]
+    prefill, cpu = (min(r[i] for r in runs) for i in (0, 1))
+    whole = seconds(args.steps + 1)[0] if args.steps else prefill
+    print(json.dumps(dict(prefill=prefill, cpu=cpu, memory=peak_mb(),
+                          tokens_per_second=args.steps / max(1e-9, whole - prefill))))
+
+
+def engine(args):
+    out = pathlib.Path(args.work, "out")
+    out.mkdir(exist_ok=True)
+    request = out / "request.json"
+    request.write_text(json.dumps(dict(
+        folder=args.folder, ids=json.loads(pathlib.Path(args.work, "ids.json").read_text()),
+        patches=str(pathlib.Path(args.work, "patches")), grid=args.grid, steps=args.steps,
+        dtype=args.dtype, seconds_per_grid=1.0, every_logit=False, repeat=args.repeat,
+        threads=args.threads)))
+    subprocess.run([pathlib.Path(os.environ.get("BESTREEL_BIN", "build/bin")) / "engine_dump",
+                    "forward", request, out], check=True)
+    result = json.loads((out / "result.json").read_text())
+    memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    print(json.dumps(dict(prefill=min(result["prefill_seconds"]),
+                          cpu=min(result["prefill_cpu_seconds"]), memory=memory,
+                          tokens_per_second=args.steps / result["decode_seconds"])))
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--grid", default="5,34,60", help="patches in time, height, width")
+    parser.add_argument("--dtype", default="fp32", choices=["fp32", "bf16"])
+    parser.add_argument("--weights", default=None, choices=["float32", "bfloat16"])
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--steps", type=int, default=32)
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--who", default="")
+    parser.add_argument("--folder", default="")
+    parser.add_argument("--work", default="")
+    args = parser.parse_args()
+    args.grid = [int(x) for x in args.grid.split(",")]
+    if args.who:
+        return {"engine": engine, "reference": reference}[args.who](args)
+
+    weights = args.weights or {"fp32": "float32", "bf16": "bfloat16"}[args.dtype]
+    with tempfile.TemporaryDirectory() as work:
+        shape = checkpoints.Shape("bench", dtype=weights, **SHAPE)
+        folder = checkpoints.save(shape, pathlib.Path(work, "model"))
+        ids = checkpoints.prompt_ids(checkpoints.processor(folder).tokenizer, args.grid)
+        pathlib.Path(work, "ids.json").write_text(json.dumps(ids))
+        torch.randn(int(np.prod(args.grid)), 1176).numpy().tofile(pathlib.Path(work, "patches"))
+        size = sum(f.stat().st_size for f in folder.glob("*.safetensors")) / 2**20
+        print(f"{int(np.prod(args.grid))} patches, {len(ids)} tokens, weights {size:.0f} MiB "
+              f"{weights}, {args.dtype}, {args.threads} threads")
+        rows = {}
+        for who in ("reference", "engine"):
+            line = subprocess.run(
+                [sys.executable, __file__, "--who", who, "--folder", str(folder), "--work", work,
+                 "--grid", ",".join(map(str, args.grid)), "--dtype", args.dtype, "--threads",
+                 str(args.threads), "--steps", str(args.steps), "--repeat", str(args.repeat)],
+                check=True, capture_output=True, text=True).stdout.strip().splitlines()[-1]
+            rows[who] = json.loads(line)
+            print(f"{who:10} prefill {rows[who]['prefill']:.3f} s ({rows[who]['cpu']:.3f} processor "
+                  f"seconds), decode {rows[who]['tokens_per_second']:.1f} tokens/s, "
+                  f"peak {rows[who]['memory']:.0f} MiB")
+        wall, cpu = (rows["engine"][k] / rows["reference"][k] for k in ("prefill", "cpu"))
+        print(f"prefill: engine takes {wall:.2f} of the reference's time, {cpu:.2f} of its "
+              "processor seconds")
+
+
+if __name__ == "__main__":
+    main()
