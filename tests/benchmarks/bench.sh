@@ -7,6 +7,8 @@ list() {
 ./run bench judge [--grid T,H,W] [--dtype fp32|bf16]   prefill, decode and memory of the VideoScore2
                                                        engine beside transformers, same weights
 ./run bench drift                                      scores from memory against scores after H.264
+./run bench full-size [--dtype fp32|bf16] [--tokens N] the same engine with Qwen2.5-VL-7B's geometry and
+                                                       random weights (20 GB of scratch disk)
 ./run bench build                                      a clean build, timed
 TEXT
 }
@@ -16,6 +18,7 @@ export BESTREEL_BIN="$root/build/release/bin"
 case $name in
   judge) exec "$root/.deps/venv/bin/python" "$root/tests/benchmarks/judge_bench.py" "$@" ;;
   drift) exec "$root/.deps/venv/bin/python" "$root/tests/benchmarks/drift_bench.py" "$@" ;;
+  full-size) exec "$root/.deps/venv/bin/python" "$root/tests/benchmarks/full_size.py" "$@" ;;
   build)
     scratch=$(mktemp -d)
     trap 'rm -rf "$scratch"' EXIT
