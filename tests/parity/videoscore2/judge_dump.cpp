@@ -1,4 +1,6 @@
 // The judge as a program that embeds it would use it: requests in, judgements as JSON out.
+#include <stop_token>
+
 #include "core/media/video.h"
 #include "dump.h"
 #include "reward/videoscore2/videoscore2_judge.h"
@@ -9,7 +11,8 @@ using namespace bestreel;
 using dump::json;
 
 // {"folder", options..., "requests": [{"video", "prompt"}]} to {"id", "results": [...]}; the
-// requests are handed over in batches of "batch".
+// requests are handed over in batches of "batch"; with "stop" the judge is asked to stop
+// beforehand.
 json judge(const json& request, const std::string&) {
   VideoScore2Options options;
   options.folder = request["folder"];
@@ -26,8 +29,10 @@ json judge(const json& request, const std::string&) {
 
   json result{{"id", judge->info().id}, {"results", json::array()}};
   std::vector<Request> batch;
+  std::stop_source stop;
+  if (request.value("stop", false)) stop.request_stop();
   const auto flush = [&] {
-    for (const Result& r : judge->judge(batch, {}))
+    for (const Result& r : judge->judge(batch, stop.get_token()))
       result["results"].push_back(json::parse(to_json(r, /*with_seconds=*/false)));
     batch.clear();
   };

@@ -67,6 +67,13 @@ def test_one_bad_request_leaves_the_others_alone(author, judge, tmp_path):
     assert "prompt must not be empty: pass --prompt TEXT" in sentence
 
 
+def test_stop(author, judge):
+    """A judge that is asked to stop answers every request that is left with "cancelled"."""
+    folder, clip = author
+    results = judge(folder, [(clip, "good")] * 3, batch=3, stop=True)
+    assert [failure(r)[0] for r in results] == ["cancelled"] * 3
+
+
 def test_prompt_of_a_hundred_thousand_characters(author, judge):
     """Works where its tokens fit, and is refused with the numbers where they do not."""
     folder, clip = author

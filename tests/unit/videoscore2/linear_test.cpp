@@ -43,14 +43,29 @@ TEST(Linear, SlicesCoverTheLayer) {
 TEST(Linear, FewRowsHaveAFixedOrder) {
   at::manual_seed(3);
   const at::Tensor x = at::randn({4, 512});
-  const Linear linear{at::randn({1000, 512}).to(at::kBFloat16), {}};
   const int threads = at::get_num_threads();
-  at::set_num_threads(1);
-  const at::Tensor one = linear(x);
-  at::set_num_threads(2);
-  EXPECT_TRUE(at::equal(linear(x), one));
-  EXPECT_TRUE(at::equal(linear(x.narrow(0, 2, 1)), one.narrow(0, 2, 1)));
+  for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
+    const Linear linear{at::randn({1000, 512}).to(dtype), {}};
+    at::set_num_threads(1);
+    const at::Tensor one = linear(x);
+    at::set_num_threads(2);
+    EXPECT_TRUE(at::equal(linear(x), one));
+    EXPECT_TRUE(at::equal(linear(x.narrow(0, 2, 1)), one.narrow(0, 2, 1)));
+  }
   at::set_num_threads(threads);
+}
+
+// Verifies that bf16 activations are summed in float32 and rounded once, bias included.
+TEST(Linear, BfloatActivationsRoundOnce) {
+  at::manual_seed(4);
+  const at::Tensor x = at::randn({2, 300}).to(at::kBFloat16);
+  const Linear linear{at::randn({50, 300}).to(at::kBFloat16), at::randn({50}).to(at::kBFloat16)};
+  const at::Tensor exact =
+      at::linear(x.to(at::kDouble), linear.weight.to(at::kDouble), linear.bias.to(at::kDouble));
+  const at::Tensor y = linear(x);
+  ASSERT_EQ(y.scalar_type(), at::kBFloat16);
+  EXPECT_LE(y.to(at::kDouble).sub(exact).abs().div(exact.abs().add(1e-3)).max().item<double>(),
+            1.0 / 256 + 1e-3);
 }
 
 }  // namespace
