@@ -8,6 +8,7 @@ get_property(libraries GLOBAL PROPERTY BESTREEL_LIBRARIES)
 set(helpers bestreel_opencv)
 if(BESTREEL_TORCH)
   list(APPEND helpers bestreel_torch)
+  set_target_properties(bestreel_torch PROPERTIES EXPORT_NAME torch)
 endif()
 set_target_properties(bestreel_opencv PROPERTIES EXPORT_NAME opencv)
 install(TARGETS ${libraries} ${helpers} EXPORT BestreelTargets

@@ -42,8 +42,9 @@ target_compile_options(bestreel_torch INTERFACE $<$<COMPILE_LANGUAGE:CXX>:${Open
 # headers would ask for symbols that no library has.
 target_compile_definitions(bestreel_torch INTERFACE FMT_HEADER_ONLY)
 # The wheel's own libgomp is found first by its rpath, so one OpenMP runtime serves both.
-target_link_options(bestreel_torch INTERFACE ${OpenMP_CXX_FLAGS} -Wl,-rpath,${BESTREEL_TORCH_DIR}/lib
-                    -Wl,-rpath-link,${BESTREEL_TORCH_DIR}/lib -Wl,--allow-shlib-undefined)
+target_link_options(bestreel_torch INTERFACE ${OpenMP_CXX_FLAGS} -Wl,--allow-shlib-undefined
+                    $<BUILD_INTERFACE:-Wl,-rpath,${BESTREEL_TORCH_DIR}/lib>
+                    $<BUILD_INTERFACE:-Wl,-rpath-link,${BESTREEL_TORCH_DIR}/lib>)
 if(BESTREEL_WITH_CUDA)
   find_package(CUDAToolkit REQUIRED)
   target_link_libraries(bestreel_torch INTERFACE

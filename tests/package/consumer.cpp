@@ -6,6 +6,9 @@
 
 #include "plugin/judge_queue.h"
 #include "reward/pixels/pixels_judge.h"
+#ifdef WITH_VIDEOSCORE2
+#include "reward/videoscore2/videoscore2_judge.h"
+#endif
 
 int main() {
   constexpr std::int64_t kFrames = 8, kSize = 64;
@@ -21,5 +24,13 @@ int main() {
   auto submission = queue.submit({bestreel::video_from_frames(frames, {8, 1}), {"noise", ""}});
   const bestreel::Result result = submission.result.get();
   std::puts(bestreel::to_json(result).c_str());
+#ifdef WITH_VIDEOSCORE2
+  try {
+    bestreel::make_videoscore2_judge({.folder = "no such checkpoint"});
+    return 1;
+  } catch (const bestreel::Error& error) {
+    std::puts(error.what());
+  }
+#endif
   return bestreel::failed(result) ? 1 : 0;
 }
