@@ -7,6 +7,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <fstream>
 #include <string_view>
 
 extern "C" {
@@ -65,6 +66,13 @@ bool is_text_art(std::string_view format) {
   return false;
 }
 
+/// Whether the file begins as mp4 and mov do, with an "ftyp" box.
+bool begins_as_mp4(const std::string& path) {
+  std::array<char, 8> head{};
+  std::ifstream(path, std::ios::binary).read(head.data(), head.size());
+  return std::string_view(head.data() + 4, 4) == "ftyp";
+}
+
 [[noreturn]] void fail_unknown_format(const std::string& path, const std::string& reason) {
   fail("video_corrupt", "video",
        "{} must be a video that libav can read but is not one, or is "
@@ -85,7 +93,16 @@ Demuxer::Demuxer(const std::string& path) {
   AVFormatContext* raw = nullptr;
   const int opened = avformat_open_input(&raw, libav::file_url(path).c_str(), nullptr, &options);
   av_dict_free(&options);
-  if (opened < 0) fail_unknown_format(path, libav::error_text(opened));
+  if (opened < 0) {
+    const std::string reason = libav::error_text(opened);
+    if (begins_as_mp4(path) && reason.find("moov") != std::string::npos) {
+      fail("video_corrupt", "video",
+           "{} is truncated or was never finished: its index, which is written last, is missing "
+           "({}): make or copy it again",
+           path, reason);
+    }
+    fail_unknown_format(path, reason);
+  }
   context_.reset(raw);
   if (is_text_art(context_->iformat->name)) fail_unknown_format(path, "it looks like text");
   if (const int found = avformat_find_stream_info(raw, nullptr); found < 0) {

@@ -208,6 +208,11 @@ void check_complete(const std::string& path, const Demuxer& demuxer,
     fail_truncated(path, whole,
                    fmt::format("its header promises {} bytes but it has {}", *end, size));
   }
+  // Elsewhere a last packet with too few bytes tells. A transport stream marks lost bytes alike,
+  // and may end anywhere.
+  if (!packets.empty() && packets.back().damaged && format != "mpegts") {
+    fail_truncated(path, packets.size() - 1, "it ends in the middle of a picture");
+  }
 }
 
 }  // namespace bestreel
