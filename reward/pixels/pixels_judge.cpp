@@ -18,10 +18,9 @@ using pixels::Measures;
 // How a measure becomes a quality in 0..1. Both curves are strictly monotone, so that of two videos
 // the one with the stronger flaw is the lower, however strong both are.
 
-/// 1 at 0, a half at `half`, towards 0 beyond.
-double falling(double x, double half) {
-  x = std::max(0.0, x) / half;
-  return 1 / (1 + x * x);
+/// 1 at 0, a half at `half`, towards 0 beyond; the steeper the larger `power`.
+double falling(double x, double half, double power = 2) {
+  return 1 / (1 + std::pow(std::max(0.0, x) / half, power));
 }
 /// 0 at 0, a half at `half`, towards 1 beyond.
 double rising(double x, double half) {
@@ -43,7 +42,7 @@ std::vector<Part> visual_parts(const Measures& m) {
       {"sharpness", m.sharpness, rising(m.sharpness - 1, 0.6), "edges are soft"},
       {"detail", m.detail, 1 / (1 + std::exp2(-2 * (m.detail - 0.9))), "texture is washed out"},
       {"noise", m.noise, falling(m.noise, 3.5), "noise is visible"},
-      {"blockiness", m.blockiness, falling(m.blockiness - 1, 1.5), "coding blocks are visible"},
+      {"blockiness", m.blockiness, falling(m.blockiness - 1, 2), "coding blocks are visible"},
       {"exposure", m.exposure, m.exposure, "parts are black or burnt out"},
   };
 }
@@ -52,7 +51,8 @@ std::vector<Part> temporal_parts(const Measures& m) {
   return {
       {"flicker", m.flicker, falling(m.flicker, 1.5), "brightness flickers"},
       {"contrast_flicker", m.contrast_flicker, falling(m.contrast_flicker, 0.08), "contrast flickers"},
-      {"motion_smoothness", m.motion_smoothness, falling(1 - m.motion_smoothness, 0.5),
+      // Flat at first: a hand-held camera moves by 0.3 to 0.5 as well.
+      {"motion_smoothness", m.motion_smoothness, falling(1 - m.motion_smoothness, 0.9, 4),
        "motion is jerky"},
       {"warp_error", m.warp_error, falling(m.warp_error, 1.5), "frames do not follow from each other"},
       {"repeated_frames", m.repeated, 1 - m.repeated, "frames are repeated"},
@@ -92,8 +92,8 @@ Judgement judge_video(const Video& video, const std::string& id, const std::stop
     for (std::size_t i = from; i < parts.size(); ++i) quality *= parts[i].quality;
     return quality;
   };
-  // Sharpness and detail see the same blur from two sides: together they count once.
-  const double clear = std::sqrt(visual[0].quality * visual[1].quality);
+  // Sharpness and detail see the same blur from two sides: together they count for less than two.
+  const double clear = std::pow(visual[0].quality * visual[1].quality, 0.75);
 
   Judgement result;
   result.dimensions = {dimension("visual_quality", clear * product(visual, 2)),

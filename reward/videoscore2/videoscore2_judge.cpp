@@ -2,6 +2,7 @@
 
 #include <ATen/Parallel.h>
 #include <c10/core/InferenceMode.h>
+#include <c10/util/Exception.h>
 
 #include <chrono>
 #include <cmath>
@@ -105,7 +106,20 @@ class VideoScore2Judge final : public Judge {
   }
 
  private:
+  // libtorch's errors, in practice that memory does not suffice for this video, as sentences.
   Judgement judge_one(const Request& request, const std::stop_token& stop) const {
+    try {
+      return read(request, stop);
+    } catch (const c10::Error& error) {
+      const std::string_view what = error.what_without_backtrace();
+      fail("engine_failed", "score",
+           "the judge's operators failed on this video: {}: if memory is short, pass a smaller "
+           "--max-frames",
+           what.substr(0, what.find('\n')));
+    }
+  }
+
+  Judgement read(const Request& request, const std::stop_token& stop) const {
     const auto begin = std::chrono::steady_clock::now();
     const auto check_stop = [&] {
       if (stop.stop_requested()) throw Cancelled("score");

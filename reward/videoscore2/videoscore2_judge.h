@@ -36,8 +36,8 @@ struct VideoScore2Options {
 /// "checkpoint_unsupported", "shard_missing", "safetensors_malformed", "shape_mismatch",
 /// "json_malformed", "tokenizer_unsuitable", "chat_format_unsupported", "template_malformed".
 ///
-/// Failures of a judgement: "prompt_empty", "prompt_too_long", "video_unsuitable",
-/// "logits_not_finite", "cancelled", and what Video::read throws.
+/// Failures of a judgement: "usage" (empty prompt), "prompt_too_long", "video_unsuitable",
+/// "logits_not_finite", "engine_failed" (memory), "cancelled", and what Video::read throws.
 ///
 /// A judgement depends on the video, the prompt and these options alone: every video has its own
 /// prefill and its own decoding, so the company it is judged in changes no bit.

@@ -1,7 +1,6 @@
 // What the dump programs share: raw arrays and a request that is a JSON file.
 #pragma once
 
-#include <ATen/Parallel.h>
 #include <ATen/ops/from_blob.h>
 #include <c10/core/InferenceMode.h>
 #include <fmt/format.h>
@@ -40,7 +39,6 @@ inline int run(int argc, char** argv, const std::map<std::string, Command>& comm
   try {
     const json request = json::parse(read_file(argv[2]));
     const c10::InferenceMode no_grad;
-    if (request.contains("threads")) at::set_num_threads(request["threads"]);
     std::ofstream(std::string(argv[3]) + "/result.json")
         << commands.at(argv[1])(request, argv[3]).dump();
   } catch (const std::exception& error) {

@@ -1,5 +1,6 @@
 // What the engine computes, written down for comparison with the reference libraries.
 //   forward: a checkpoint on given ids and patches; process: logits processors on given logits
+#include <ATen/Parallel.h>
 #include <ATen/ops/tensor.h>
 
 #include <algorithm>
@@ -20,6 +21,7 @@ at::ScalarType dtype_of(const json& request) {
 }
 
 json forward(const json& request, const std::string& out) {
+  if (request.contains("threads")) at::set_num_threads(request["threads"]);
   const auto model = Model::load(request["folder"], dtype_of(request));
   const VisionConfig& vision = model->config().model.vision;
   const auto ids = request["ids"].get<std::vector<std::int64_t>>();
