@@ -27,6 +27,7 @@ Json score_json(const ParsedScore& score) {
   Json json{{"name", score.dimension}, {"score", score.score ? Json(*score.score) : Json()}};
   if (score.score) json["offset"] = score.offset;
   json["first_match"] = score.first_match ? Json(*score.first_match) : Json();
+  json["next_digit"] = score.next_digit ? Json(std::string(1, *score.next_digit)) : Json();
   return json;
 }
 
@@ -62,7 +63,7 @@ int run_parse(const po::variables_map& given) {
   const std::string file = required_text(given, command, "file", "FILE, or - for stdin");
   const std::string bytes = file == "-" ? std::string(std::istreambuf_iterator<char>(std::cin), {})
                                         : read_file(file);
-  const std::vector<std::string> outputs = read_recorded(bytes);
+  const std::vector<std::string> outputs = read_recorded(bytes, file == "-" ? "stdin" : file);
   std::size_t incomplete = 0, differing = 0;
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     const ParsedAnswer answer = parse_answer(outputs[i], videoscore2_profile());
