@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Prefill, decode and memory of the VideoScore2 engine beside transformers 4.53.
 
-    BESTREEL_BIN=build/bin python tests/benchmarks/judge_bench.py [--grid 5,34,60] [--dtype fp32]
+    ./run bench judge [--grid 5,34,60] [--dtype fp32|bf16] [--threads N] [--rounds 5]
 
 Both run the same random checkpoint with the same weights, threads and dtype, in processes of their
-own, one after the other, several times; the least of each is reported. On a busy machine pass
---threads 1 and compare the processor seconds, which other work disturbs least. Peak memory is the
-process's resident set, weights in place included.
+own, in turn: reference, engine, reference, engine, ... Each process warms up once. Printed are the
+medians over the rounds, the median of the ratios round by round, and the machine's own read
+bandwidth, which bounds decoding. Peak memory is the process's resident set, mapped weights included.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import json
 import os
 import pathlib
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -28,6 +29,18 @@ import checkpoints
 SHAPE = dict(hidden=1024, heads=8, kv_heads=2, layers=8, intermediate=2816, sections=(16, 24, 24),
              v_hidden=640, v_heads=8, depth=4, v_intermediate=1708, full=(3,), window=112,
              max_positions=32768)
+
+
+def read_bandwidth(threads):
+    """Bytes a second at which a sum runs over 1 GiB of float32; the best of eight."""
+    torch.set_num_threads(threads)
+    data = torch.ones(1 << 28)
+    best = float("inf")
+    for _ in range(8):
+        begin = time.perf_counter()
+        data.sum()
+        best = min(best, time.perf_counter() - begin)
+    return data.numel() * 4 / best
 
 
 def peak_mb():
@@ -81,7 +94,8 @@ def main():
     parser.add_argument("--weights", default=None, choices=["float32", "bfloat16"])
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--steps", type=int, default=32)
-    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--repeat", type=int, default=2, help="prefills in a process, the first warms up")
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--who", default="")
     parser.add_argument("--folder", default="")
     parser.add_argument("--work", default="")
@@ -100,20 +114,31 @@ def main():
         size = sum(f.stat().st_size for f in folder.glob("*.safetensors")) / 2**20
         print(f"{int(np.prod(args.grid))} patches, {len(ids)} tokens, weights {size:.0f} MiB "
               f"{weights}, {args.dtype}, {args.threads} threads")
-        rows = {}
-        for who in ("reference", "engine"):
-            line = subprocess.run(
-                [sys.executable, __file__, "--who", who, "--folder", str(folder), "--work", work,
-                 "--grid", ",".join(map(str, args.grid)), "--dtype", args.dtype, "--threads",
-                 str(args.threads), "--steps", str(args.steps), "--repeat", str(args.repeat)],
-                check=True, capture_output=True, text=True).stdout.strip().splitlines()[-1]
-            rows[who] = json.loads(line)
-            print(f"{who:10} prefill {rows[who]['prefill']:.3f} s ({rows[who]['cpu']:.3f} processor "
-                  f"seconds), decode {rows[who]['tokens_per_second']:.1f} tokens/s, "
-                  f"peak {rows[who]['memory']:.0f} MiB")
-        wall, cpu = (rows["engine"][k] / rows["reference"][k] for k in ("prefill", "cpu"))
-        print(f"prefill: engine takes {wall:.2f} of the reference's time, {cpu:.2f} of its "
-              "processor seconds")
+        rows = {"reference": [], "engine": []}
+        for _ in range(args.rounds):
+            for who, results in rows.items():
+                done = subprocess.run(
+                    [sys.executable, __file__, "--who", who, "--folder", str(folder), "--work", work,
+                     "--grid", ",".join(map(str, args.grid)), "--dtype", args.dtype, "--threads",
+                     str(args.threads), "--steps", str(args.steps), "--repeat", str(args.repeat)],
+                    check=True, capture_output=True, text=True)
+                results.append(json.loads(done.stdout.strip().splitlines()[-1]))
+
+    def median(who, what):
+        return statistics.median(row[what] for row in rows[who])
+
+    for who in rows:
+        print(f"{who:10} prefill {median(who, 'prefill'):.3f} s ({median(who, 'cpu'):.3f} processor "
+              f"seconds), decode {median(who, 'tokens_per_second'):.1f} tokens/s, "
+              f"peak {median(who, 'memory'):.0f} MiB")
+    for what, name in (("prefill", "prefill: engine takes {:.2f} of the reference's time"),
+                       ("tokens_per_second", "decode: engine makes {:.2f} times the reference's tokens/s")):
+        ratios = [e[what] / r[what] for r, e in zip(rows["reference"], rows["engine"])]
+        print(f"{name.format(statistics.median(ratios))} (from {min(ratios):.2f} to {max(ratios):.2f})")
+    bandwidth = read_bandwidth(args.threads)
+    print(f"read bandwidth of this machine, {args.threads} threads: {bandwidth / 1e9:.1f} GB/s; the "
+          f"engine's decode reads weights at {size * 2**20 * median('engine', 'tokens_per_second') / 1e9:.1f} GB/s "
+          "(upper bound: embeddings and vision counted)")
 
 
 if __name__ == "__main__":
