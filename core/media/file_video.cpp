@@ -177,6 +177,9 @@ void FileVideo::place_keyframes() {
 }
 
 void FileVideo::describe(const Demuxer& demuxer) {
+  if (order_.empty()) {  // the first frame decoded, and then not one when all were counted
+    fail("video_corrupt", "video", "{} holds no frame that decodes: make or copy it again", path_);
+  }
   const AVStream* stream = demuxer.stream();
   info_.container = demuxer.container()->iformat->name;
   info_.codec = avcodec_get_name(stream->codecpar->codec_id);

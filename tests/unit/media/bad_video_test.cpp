@@ -191,6 +191,12 @@ TEST_F(BadVideoTest, NoFrames) {
   expect_error(path("a.mp4"), "video_corrupt", "holds no frame", "make or copy it again");
 }
 
+// Found by fuzzing: an AVI whose one frame decodes at first and not when all are counted.
+TEST_F(BadVideoTest, NoFrameOnSecondReading) {
+  expect_error(BESTREEL_SOURCE_DIR "/tests/fuzz/seeds/video/no_frame_on_second_reading.avi",
+               "video_corrupt", "holds no frame that decodes", "make or copy it again");
+}
+
 // A header that promises a picture of gigabytes is refused before memory is asked for.
 TEST_F(BadVideoTest, AbsurdSize) {
   // A PNG of 60000 x 60000 pixels in 67 bytes; libpng's checksum of the header is right.
