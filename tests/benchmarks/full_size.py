@@ -16,11 +16,15 @@ import resource
 import shutil
 import struct
 import subprocess
+import sys
 import tempfile
 
 import numpy as np
 import torch
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "parity/videoscore2"))
+import checkpoints
 
 CONFIG = dict(
     architectures=["Qwen2_5_VLForConditionalGeneration"], hidden_size=3584, num_hidden_layers=28,
@@ -78,8 +82,8 @@ def write_checkpoint(folder, tokenizer):
     (folder / "preprocessor_config.json").write_text(json.dumps(dict(
         min_pixels=3136, max_pixels=12845056, patch_size=14, temporal_patch_size=2, merge_size=2,
         image_mean=[0.48145466, 0.4578275, 0.40821073], image_std=[0.26862954, 0.26130258, 0.27577711])))
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        shutil.copyfile(tokenizer / name, folder / name)
+    shutil.copyfile(tokenizer / "tokenizer.json", folder / "tokenizer.json")
+    (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": checkpoints.CHAT_TEMPLATE}))
     (folder / "template.txt").write_text("Judge this video, made for: $t2v_prompt\n")
     return write_weights(folder)
 
