@@ -1,6 +1,7 @@
 #include "plugin/combine.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include "core/base/fail.h"
@@ -36,7 +37,9 @@ std::vector<std::optional<double>> combine(
                weights.size());
   }
   for (const double weight : weights) {
-    if (!(weight > 0)) fail_usage("combine", "weights must be positive, but got {}", weight);
+    if (!(weight > 0) || !std::isfinite(weight)) {
+      fail_usage("combine", "weights must be positive and finite, but got {}", weight);
+    }
   }
   const std::size_t candidates = rewards.front().size();
   for (const auto& judge : rewards) {
@@ -44,7 +47,15 @@ std::vector<std::optional<double>> combine(
       fail_usage("combine", "every judge must have {} rewards, but one has {}", candidates,
                  judge.size());
     }
+    for (const auto& reward : judge) {
+      if (reward && !std::isfinite(*reward)) {
+        fail_usage("combine", "rewards must be finite, but got {}: give a judge that failed no reward",
+                   *reward);
+      }
+    }
   }
+  // One judge's weight cancels, but r * w / w need not be r to the last bit.
+  if (rewards.size() == 1) weights = {};
 
   std::vector<std::size_t> complete;
   for (std::size_t c = 0; c < candidates; ++c) {

@@ -16,7 +16,7 @@ enum class Combination {
 
 /// rewards[judge][candidate]; nullopt where that judge failed: then the candidate has no combined
 /// reward. `weights` has one positive entry per judge, or is empty for equal weights; it applies
-/// to both combinations.
+/// to both combinations. UsageError where shapes differ or a number is not finite.
 ///
 /// kRankMean follows the verifier ensemble of Ma et al. (arXiv 2501.09732): ranks among the
 /// candidates that every judge could judge, ties share their mean rank. It is returned as

@@ -22,7 +22,7 @@ Failure cancelled() {
 
 struct JudgeQueue::Impl {
   struct Job {
-    Ticket ticket;
+    Ticket ticket = 0;
     Request request;
     std::promise<Result> promise;
   };
@@ -48,22 +48,27 @@ struct JudgeQueue::Impl {
   }
 
   void judge_batch(std::vector<Job>& batch) {
-    std::vector<Request> requests;
-    for (Job& job : batch) requests.push_back(std::move(job.request));
     std::vector<Result> results;
+    std::exception_ptr thrown;
     try {
+      // The videos are let go before anyone is told, so a caller may delete what it handed in.
+      std::vector<Request> requests;
+      for (Job& job : batch) requests.push_back(std::move(job.request));
       results = judge->judge(requests, stop.get_token());
       if (results.size() != batch.size()) {
         fail("judge_broken", "judge", "{} must give one result per request but gave {} for {}: "
              "report it to the judge's author", judge->info().name, results.size(), batch.size());
       }
     } catch (...) {
-      for (Job& job : batch) job.promise.set_exception(std::current_exception());
-      return;
+      thrown = std::current_exception();
     }
-    // The videos are let go before anyone is told, so a caller may delete what it handed in.
-    requests.clear();
-    for (std::size_t i = 0; i < batch.size(); ++i) batch[i].promise.set_value(std::move(results[i]));
+    for (std::size_t i = 0; i < batch.size(); ++i) {
+      if (thrown) {
+        batch[i].promise.set_exception(thrown);
+      } else {
+        batch[i].promise.set_value(std::move(results[i]));
+      }
+    }
   }
 
   /// Empties the queue and fulfils what was in it, outside the lock: a waiter may call back.
@@ -75,7 +80,10 @@ struct JudgeQueue::Impl {
       waiting.swap(jobs);
     }
     changed.notify_all();
-    for (Job& job : waiting) job.promise.set_value(cancelled());
+    for (Job& job : waiting) {
+      job.request = {};
+      job.promise.set_value(cancelled());
+    }
   }
 
   const JudgePtr judge;
@@ -123,17 +131,18 @@ JudgeQueue::Submission JudgeQueue::submit(Request request) {
 }
 
 bool JudgeQueue::cancel(Ticket ticket) {
-  std::promise<Result> promise;
+  Impl::Job job;  // leaves the lock before its video is let go: that may call back
   {
     const std::scoped_lock lock(impl_->mutex);
-    const auto job = std::find_if(impl_->jobs.begin(), impl_->jobs.end(),
-                                  [&](const Impl::Job& each) { return each.ticket == ticket; });
-    if (job == impl_->jobs.end()) return false;
-    promise = std::move(job->promise);
-    impl_->jobs.erase(job);
+    const auto found = std::find_if(impl_->jobs.begin(), impl_->jobs.end(),
+                                    [&](const Impl::Job& each) { return each.ticket == ticket; });
+    if (found == impl_->jobs.end()) return false;
+    job = std::move(*found);
+    impl_->jobs.erase(found);
   }
   impl_->changed.notify_all();
-  promise.set_value(cancelled());
+  job.request = {};
+  job.promise.set_value(cancelled());
   return true;
 }
 

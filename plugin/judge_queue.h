@@ -18,7 +18,8 @@ struct JudgeQueueOptions {
 
 /// Owns one worker thread that feeds one judge in submission order. Every method may be called from
 /// any thread. A future is always fulfilled: with the judge's Result; with Failure{"cancelled"}
-/// after cancel(), cancel_all() or destruction; with the judge's own exception if it threw.
+/// after cancel(), cancel_all() or destruction; with the judge's own exception if it threw (Error
+/// "judge_broken" if it lost a result). By then the queue has let go of the request's video.
 class BESTREEL_API JudgeQueue {
  public:
   using Ticket = std::uint64_t;
@@ -28,7 +29,9 @@ class BESTREEL_API JudgeQueue {
   };
 
   explicit JudgeQueue(JudgePtr judge, JudgeQueueOptions options = {});
-  ~JudgeQueue();  ///< cancel_all(), then joins
+  /// cancel_all(), then joins. No call may be in progress: where submitters may be blocked, call
+  /// cancel_all() and join them first.
+  ~JudgeQueue();
   JudgeQueue(const JudgeQueue&) = delete;
   JudgeQueue& operator=(const JudgeQueue&) = delete;
 

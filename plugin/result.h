@@ -55,7 +55,9 @@ inline bool failed(const Result& result) { return std::holds_alternative<Failure
 
 /// One JSON object on one line, keys in a fixed order, numbers in shortest round-trip form:
 /// {"dimensions":[...],"reward":...,...} or {"failure":{"code":...,"sentence":...}}.
-/// `with_seconds` false leaves the clock out, for comparison and canonical export.
+/// `with_seconds` false leaves the clock out, for comparison and canonical export. Bytes that are not
+/// UTF-8 become U+FFFD. Throws Error "judge_broken" where a number is not finite or two measures have
+/// one name: JSON cannot hold it, and null would be read as a score by someone.
 BESTREEL_API std::string to_json(const Result& result, bool with_seconds = true);
 
 /// The inverse of to_json. Throws Error "json_malformed".

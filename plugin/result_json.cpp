@@ -1,7 +1,10 @@
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "core/base/fail.h"
+#include "plugin/json_fields.h"
 #include "plugin/result.h"
 
 namespace bestreel {
@@ -34,13 +37,30 @@ Json dimension_json(const Dimension& dimension) {
   return json;
 }
 
-Dimension dimension_from(const Json& json) {
-  Dimension dimension{json.at("name"), json.at("score"), json.at("expected"), {}, {}, {}};
-  if (json.contains("reference_soft")) dimension.reference_soft = json["reference_soft"];
-  if (json.contains("probabilities")) {
-    dimension.probabilities = json["probabilities"].get<std::array<double, 5>>();
+template <std::size_t N, typename T>
+std::array<T, N> array_at(const Json& json, const char* name) {
+  const std::vector<T> values = strict_list<T>(json, name);
+  if (values.size() != N) {
+    fail("json_malformed", "json", "{} must have {} entries but has {}: use a file that Bestreel wrote",
+         name, N, values.size());
   }
-  if (json.contains("std")) dimension.std = json["std"];
+  std::array<T, N> array{};
+  std::copy(values.begin(), values.end(), array.begin());
+  return array;
+}
+
+Dimension dimension_from(const Json& json) {
+  Dimension dimension;
+  dimension.name = strictly_at<std::string>(json, "name");
+  dimension.score = strictly_at<int>(json, "score");
+  dimension.expected = strictly_at<double>(json, "expected");
+  if (json.contains("reference_soft")) {
+    dimension.reference_soft = strictly_at<double>(json, "reference_soft");
+  }
+  if (json.contains("probabilities")) {
+    dimension.probabilities = array_at<5, double>(json, "probabilities");
+  }
+  if (json.contains("std")) dimension.std = strictly_at<double>(json, "std");
   return dimension;
 }
 
@@ -54,7 +74,13 @@ Json judgement_json(const Judgement& judgement, bool with_seconds) {
   for (const Dimension& dimension : judgement.dimensions) {
     json["dimensions"].push_back(dimension_json(dimension));
   }
-  for (const auto& [name, value] : judgement.measures) json["measures"][name] = finite(value, "measure");
+  for (const auto& [name, value] : judgement.measures) {
+    if (json["measures"].contains(name)) {
+      fail("judge_broken", "judge", "measures must have names of their own but {} is there twice: "
+           "report it to the judge's author", name);
+    }
+    json["measures"][name] = finite(value, "measure");
+  }
   if (judgement.transcript) {
     const Transcript& transcript = *judgement.transcript;
     json["forced"] = transcript.forced;
@@ -70,27 +96,35 @@ Json judgement_json(const Judgement& judgement, bool with_seconds) {
 
 Judgement judgement_from(const Json& json) {
   Judgement judgement;
-  for (const Json& dimension : json.at("dimensions")) {
-    judgement.dimensions.push_back(dimension_from(dimension));
+  const Json& dimensions = json.at("dimensions");
+  if (!dimensions.is_array()) {
+    fail("json_malformed", "json", "dimensions must be a list but is {}: use a file that Bestreel wrote",
+         dimensions.type_name());
   }
-  judgement.reward = json.at("reward");
-  judgement.rationale = json.at("rationale");
-  for (const auto& [name, value] : json.at("measures").items()) {
-    judgement.measures.emplace_back(name, value.get<double>());
+  for (const Json& dimension : dimensions) judgement.dimensions.push_back(dimension_from(dimension));
+  judgement.reward = strictly_at<double>(json, "reward");
+  judgement.rationale = strictly_at<std::string>(json, "rationale");
+  const Json& measures = json.at("measures");
+  if (!measures.is_object()) {
+    fail("json_malformed", "json", "measures must be an object but is {}: use a file that Bestreel "
+         "wrote", measures.type_name());
   }
-  json.at("frames").get_to(judgement.frames);
-  judgement.judge = json.at("judge");
+  for (const auto& [name, value] : measures.items()) {
+    judgement.measures.emplace_back(name, strictly<double>(value, "measure"));
+  }
+  judgement.frames = strict_list<std::int64_t>(json, "frames");
+  judgement.judge = strictly_at<std::string>(json, "judge");
   if (json.contains("grid_thw")) {
     Transcript transcript;
-    transcript.forced = json.at("forced");
-    json.at("grid_thw").get_to(transcript.grid_thw);
-    json.at("prompt_tokens").get_to(transcript.prompt_tokens);
-    json.at("output_tokens").get_to(transcript.output_tokens);
-    json.at("digit_positions").get_to(transcript.digit_positions);
-    transcript.template_hash = json.at("template_hash");
+    transcript.forced = strictly_at<bool>(json, "forced");
+    transcript.grid_thw = array_at<3, std::int64_t>(json, "grid_thw");
+    transcript.prompt_tokens = strict_list<std::int64_t>(json, "prompt_tokens");
+    transcript.output_tokens = strict_list<std::int64_t>(json, "output_tokens");
+    transcript.digit_positions = strict_list<std::int64_t>(json, "digit_positions");
+    transcript.template_hash = strictly_at<std::string>(json, "template_hash");
     judgement.transcript = std::move(transcript);
   }
-  judgement.seconds = json.value("seconds", 0.0);
+  if (json.contains("seconds")) judgement.seconds = strictly_at<double>(json, "seconds");
   return judgement;
 }
 
@@ -111,7 +145,9 @@ Result result_from_json(const std::string& text) {
   try {
     const Json json = Json::parse(text);
     if (json.contains("failure")) {
-      return Failure{json["failure"].at("code"), json["failure"].at("sentence")};
+      const Json& failure = json["failure"];
+      return Failure{strictly_at<std::string>(failure, "code"),
+                     strictly_at<std::string>(failure, "sentence")};
     }
     return judgement_from(json);
   } catch (const nlohmann::json::exception& error) {

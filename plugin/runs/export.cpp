@@ -40,7 +40,9 @@ std::string jsonl(const RunView& view) {
 }
 
 /// RFC 4180: quoted where needed, quotes doubled.
-std::string field(const std::string& text) {
+std::string field(const std::string& bytes) {
+  const std::string json = Json(bytes).dump(-1, ' ', false, Json::error_handler_t::replace);
+  const auto text = Json::parse(json).get<std::string>();
   if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
   std::string out = "\"";
   for (const char c : text) {
@@ -52,52 +54,94 @@ std::string field(const std::string& text) {
 
 std::string number(double value) { return Json(value).dump(); }
 
-/// The dimensions that judge `j` gave to anyone.
-std::vector<std::string> dimensions_of(const RunView& view, std::size_t j) {
-  for (const Candidate* candidate : by_id(view)) {
-    const auto& result = candidate->results[j];
-    if (!result || failed(*result)) continue;
-    std::vector<std::string> names;
-    for (const Dimension& dimension : std::get<Judgement>(*result).dimensions) {
-      names.push_back(dimension.name);
+const Judgement* judgement_of(const Candidate& candidate, std::size_t judge) {
+  const auto& result = candidate.results[judge];
+  return result ? std::get_if<Judgement>(&*result) : nullptr;
+}
+
+/// A dimension as a group of columns.
+struct Column {
+  std::string name;
+  bool has_soft = false;  ///< some candidate has a reference_soft
+};
+
+/// The dimensions that a judge gave to anyone.
+std::vector<Column> columns_of(const std::vector<const Candidate*>& candidates, std::size_t judge) {
+  std::vector<Column> columns;
+  for (const Candidate* candidate : candidates) {
+    const Judgement* judgement = judgement_of(*candidate, judge);
+    if (judgement == nullptr) continue;
+    for (const Dimension& dimension : judgement->dimensions) {
+      auto column = std::find_if(columns.begin(), columns.end(),
+                                 [&](const Column& each) { return each.name == dimension.name; });
+      if (column == columns.end()) column = columns.insert(column, {dimension.name});
+      column->has_soft = column->has_soft || dimension.reference_soft.has_value();
     }
-    return names;
   }
-  return {};
+  return columns;
+}
+
+std::string header_of(const std::vector<Column>& columns, const std::string& prefix) {
+  std::string header;
+  const auto add = [&](const std::string& name, const char* what) {
+    header += ',';
+    header += field(fmt::format("{}{}.{}", prefix, name, what));
+  };
+  for (const Column& column : columns) {
+    add(column.name, "score");
+    add(column.name, "expected");
+    if (column.has_soft) add(column.name, "reference_soft");
+  }
+  return header +
+         fmt::format(",{0}reward,{0}failure_code,{0}failure", prefix.empty() ? "judge." : prefix);
+}
+
+/// What one judge says of one candidate.
+std::string cells_of(const Candidate& candidate, std::size_t judge,
+                     const std::vector<Column>& columns) {
+  std::string cells;
+  const auto add = [&](const std::string& cell) {
+    cells += ',';
+    cells += field(cell);
+  };
+  const Judgement* judgement = judgement_of(candidate, judge);
+  for (const Column& column : columns) {
+    const Dimension* dimension = nullptr;
+    if (judgement != nullptr) {
+      for (const Dimension& each : judgement->dimensions) {
+        if (each.name == column.name) dimension = &each;
+      }
+    }
+    add(dimension ? std::to_string(dimension->score) : "");
+    add(dimension ? number(dimension->expected) : "");
+    if (!column.has_soft) continue;
+    add(dimension && dimension->reference_soft ? number(*dimension->reference_soft) : "");
+  }
+  add(judgement ? number(judgement->reward) : "");
+  const auto& result = candidate.results[judge];
+  const Failure* failure = result ? std::get_if<Failure>(&*result) : nullptr;
+  add(failure ? failure->code : "");
+  add(failure ? failure->sentence : "");
+  return cells;
 }
 
 std::string csv(const RunView& view) {
-  std::string header = "video,sha256,rank,reward,winner";
+  const std::vector<const Candidate*> candidates = by_id(view);
   const std::size_t judges = view.settings.judges.size();
-  std::vector<std::vector<std::string>> names;
+  std::string out = "video,sha256,rank,reward,winner";
+  std::vector<std::vector<Column>> columns;
   for (std::size_t j = 0; j < judges; ++j) {
-    names.push_back(dimensions_of(view, j));
-    const std::string prefix = judges > 1 ? fmt::format("judge{}.", j + 1) : "";
-    for (const std::string& name : names[j]) {
-      header += fmt::format(",{0}{1}.score,{0}{1}.expected", prefix, name);
-    }
-    header += fmt::format(",{0}reward,{0}failure", judges > 1 ? prefix : "judge.");
+    columns.push_back(columns_of(candidates, j));
+    out += header_of(columns[j], judges > 1 ? fmt::format("judge{}.", j + 1) : "");
   }
-  std::string out = header + "\r\n";
-  for (const Candidate* candidate : by_id(view)) {
-    std::string row = fmt::format(
-        "{},{},{},{},{}", field(candidate->id), candidate->sha256,
-        candidate->rank == 0 ? "" : std::to_string(candidate->rank),
-        candidate->reward ? number(*candidate->reward) : "", candidate->id == view.winner ? 1 : 0);
-    for (std::size_t j = 0; j < judges; ++j) {
-      const auto& result = candidate->results[j];
-      const Judgement* judgement = result ? std::get_if<Judgement>(&*result) : nullptr;
-      for (std::size_t d = 0; d < names[j].size(); ++d) {
-        row += judgement == nullptr
-                   ? ",,"
-                   : fmt::format(",{},{}", judgement->dimensions.at(d).score,
-                                 number(judgement->dimensions.at(d).expected));
-      }
-      row += judgement == nullptr ? "," : "," + number(judgement->reward);
-      row += ",";
-      if (result && failed(*result)) row += field(std::get<Failure>(*result).sentence);
-    }
-    out += row + "\r\n";
+  out += "\r\n";
+  for (const Candidate* candidate : candidates) {
+    out += fmt::format("{},{},{},{},{}", field(candidate->id), field(candidate->sha256),
+                       candidate->rank == 0 ? "" : std::to_string(candidate->rank),
+                       candidate->reward ? number(*candidate->reward) : "",
+                       candidate->id == view.winner ? 1 : 0);
+    for (std::size_t j = 0; j < judges; ++j) out += cells_of(*candidate, j, columns[j]);
+    out += "\r\n";
   }
   return out;
 }

@@ -1,10 +1,12 @@
 #include "plugin/runs/run_view.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
 
 #include "core/base/fail.h"
+#include "plugin/json_fields.h"
 
 namespace bestreel {
 namespace {
@@ -24,10 +26,14 @@ Json bytes_json(const std::string& bytes) {
 }
 
 std::string bytes_from(const Json& json) {
-  if (json.is_string()) return json;
-  const std::string hex = json.at("hex");
+  if (json.is_string()) return json.get<std::string>();
+  const auto hex = strictly_at<std::string>(json, "hex");
+  if (hex.size() % 2 != 0 || hex.find_first_not_of("0123456789abcdef") != std::string::npos) {
+    fail("json_malformed", "json", "hex must be pairs of hexadecimal digits but is {}: use a file that "
+         "Bestreel wrote", hex);
+  }
   std::string bytes;
-  for (std::size_t i = 0; i + 1 < hex.size(); i += 2) {
+  for (std::size_t i = 0; i < hex.size(); i += 2) {
     bytes += static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16));
   }
   return bytes;
@@ -60,17 +66,21 @@ Json settings_json(const RunSettings& settings) {
 
 RunSettings settings_from(const Json& json) {
   RunSettings settings;
-  settings.command = json.at("command");
+  settings.command = strictly_at<std::string>(json, "command");
   settings.argv = list_from(json.at("argv"));
   settings.prompt = bytes_from(json.at("prompt"));
   settings.judges = list_from(json.at("judges"));
   settings.judge_ids = list_from(json.at("judge_ids"));
+  if (settings.judges.size() != settings.judge_ids.size()) {
+    fail("json_malformed", "json", "judges and judge_ids must have equal lengths but have {} and {}: "
+         "use a file that Bestreel wrote", settings.judges.size(), settings.judge_ids.size());
+  }
   settings.combination =
       json.at("combination") == "rank-mean" ? Combination::kRankMean : Combination::kWeights;
-  json.at("weights").get_to(settings.weights);
-  settings.top = json.at("top");
-  settings.threads = json.at("threads");
-  settings.versions = json.at("versions");
+  settings.weights = strict_list<double>(json, "weights");
+  settings.top = strictly_at<int>(json, "top");
+  settings.threads = strictly_at<int>(json, "threads");
+  settings.versions = strictly_at<std::string>(json, "versions");
   return settings;
 }
 
@@ -83,7 +93,8 @@ Json candidate_json(const Candidate& candidate) {
           {"width", video.width},
           {"height", video.height},
           {"fps", {video.fps.num, video.fps.den}},
-          {"duration", video.duration},
+          // JSON has no infinity, and a container may claim one.
+          {"duration", std::isfinite(video.duration) ? video.duration : 0.0},
           {"container", video.container},
           {"codec", video.codec},
           {"pixel_format", video.pixel_format},
@@ -97,20 +108,21 @@ Candidate candidate_from(const Json& json) {
   Candidate candidate;
   candidate.id = bytes_from(json.at("id"));
   candidate.path = bytes_from(json.at("path"));
-  candidate.sha256 = json.at("sha256");
+  candidate.sha256 = strictly_at<std::string>(json, "sha256");
   VideoInfo& video = candidate.video;
-  video.frame_count = json.at("frame_count");
-  video.width = json.at("width");
-  video.height = json.at("height");
-  video.fps = {json.at("fps").at(0), json.at("fps").at(1)};
-  video.duration = json.at("duration");
-  video.container = json.at("container");
-  video.codec = json.at("codec");
-  video.pixel_format = json.at("pixel_format");
-  video.rotation = json.at("rotation");
-  video.has_audio = json.at("has_audio");
-  video.has_alpha = json.at("has_alpha");
-  video.variable_frame_rate = json.at("variable_frame_rate");
+  video.frame_count = strictly_at<std::int64_t>(json, "frame_count");
+  video.width = strictly_at<int>(json, "width");
+  video.height = strictly_at<int>(json, "height");
+  const auto fps = strict_list<std::int64_t>(json, "fps");
+  video.fps = {fps.at(0), fps.at(1)};
+  video.duration = strictly_at<double>(json, "duration");
+  video.container = strictly_at<std::string>(json, "container");
+  video.codec = strictly_at<std::string>(json, "codec");
+  video.pixel_format = strictly_at<std::string>(json, "pixel_format");
+  video.rotation = strictly_at<int>(json, "rotation");
+  video.has_audio = strictly_at<bool>(json, "has_audio");
+  video.has_alpha = strictly_at<bool>(json, "has_alpha");
+  video.variable_frame_rate = strictly_at<bool>(json, "variable_frame_rate");
   return candidate;
 }
 
@@ -153,7 +165,7 @@ RunView project(const std::vector<Event>& events) {
         candidate.results.resize(view.settings.judges.size());
         candidates[candidate.id] = std::move(candidate);  // written again: judged again
       } else if (event.kind == "judged") {
-        candidates.at(event.candidate).results.at(body.at("judge")) =
+        candidates.at(event.candidate).results.at(strictly_at<std::size_t>(body, "judge")) =
             result_from_json(body.at("result").dump());
       }
       view.finished = event.kind == "finished";
@@ -178,7 +190,16 @@ Event candidate_event(const Candidate& candidate) {
 }
 
 Event judged_event(const std::string& candidate, std::size_t judge, const Result& result) {
-  const Json body{{"judge", judge}, {"result", Json::parse(to_json(result))}};
+  // A judgement that JSON cannot hold (a score that overflowed) is this video's failure. Thrown, it
+  // would end the run here, and again at each resume, with the other videos never judged.
+  const std::string text = [&] {
+    try {
+      return to_json(result);
+    } catch (const Error& error) {
+      return to_json(Failure{error.code(), error.what()});
+    }
+  }();
+  const Json body{{"judge", judge}, {"result", Json::parse(text)}};
   return {.candidate = candidate, .kind = "judged", .body = body.dump()};
 }
 

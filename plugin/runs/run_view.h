@@ -48,9 +48,15 @@ struct RunView {
   double seconds = 0;  ///< wall clock between the first and the last event
 };
 
+/// The rules: a candidate is judged by judge j exactly if a "judged" event says so after its last
+/// "candidate" event: a video that is taken in again is judged again. Of two judgements by one judge
+/// the last counts. The winner is rank 1, also before the end. A run is finished while "finished" is
+/// its last event: it may go on after it. Events of other kinds are passed over.
+/// Errors: "run_foreign" (an event that this version cannot read), "usage" (see combine()).
 BESTREEL_API RunView project(const std::vector<Event>& events);
 
-// The events that a ranking consists of.
+// The events that a ranking consists of. A result that JSON cannot hold, such as a reward that is not
+// a number, is kept as its Failure "judge_broken".
 BESTREEL_API Event run_event(const RunSettings& settings);
 BESTREEL_API Event candidate_event(const Candidate& candidate);
 BESTREEL_API Event judged_event(const std::string& candidate, std::size_t judge, const Result& result);
@@ -58,7 +64,12 @@ BESTREEL_API Event finished_event(const std::string& winner);
 
 enum class ExportFormat { kCsv, kJsonl };
 
-/// Canonical: no clocks, candidates sorted by id, so that a resumed run exports the same bytes.
+/// Canonical: no clocks, candidates sorted by id, so that a resumed run exports the same bytes. UTF-8;
+/// other bytes of a name become U+FFFD. One row or line per candidate:
+/// CSV (RFC 4180): video, sha256, rank, reward, winner, then for each judge its dimensions' score,
+/// expected and (if it has one) reference_soft, its reward, failure_code and failure; the names begin
+/// with "judgeN." where there are several judges. What is not there is empty.
+/// JSONL: the same with "results": for each judge what to_json() writes.
 BESTREEL_API std::string export_run(const RunView& view, ExportFormat format);
 
 }  // namespace bestreel

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
+
 #include "core/base/error.h"
 
 namespace bestreel {
@@ -34,6 +36,37 @@ TEST(Combine, TiesShareTheirRank) {
   const Rewards rewards{{3.0, 3.0, std::nullopt, 1.0}};
   EXPECT_EQ(combine(Combination::kRankMean, rewards), (Combined{0.75, 0.75, std::nullopt, 0.0}));
   EXPECT_EQ(combine(Combination::kRankMean, Rewards{{7.0}}), (Combined{1.0}));
+}
+
+// A judge of double weight counts as two of it, in ranks as in rewards.
+TEST(Combine, WeightsApplyToRanks) {
+  const Rewards two{{1.0, 0.0, 2.0}, {5.0, 9.0, 7.0}};
+  const Rewards three{{1.0, 0.0, 2.0}, {5.0, 9.0, 7.0}, {5.0, 9.0, 7.0}};
+  const std::vector<double> weights{1, 2};
+  for (const Combination how : {Combination::kRankMean, Combination::kWeights}) {
+    EXPECT_EQ(combine(how, two, weights), combine(how, three));
+  }
+}
+
+// One judge's reward comes through to the last bit, whatever its weight.
+TEST(Combine, TheWeightOfOneJudgeCancels) {
+  for (double weight = 0.1; weight < 3; weight += 0.1) {
+    for (double reward = 1.1; reward < 5; reward += 0.1) {
+      const std::vector<double> weights{weight};
+      EXPECT_EQ(combine(Combination::kWeights, Rewards{{reward}}, weights), (Combined{reward}));
+    }
+  }
+}
+
+TEST(Combine, RefusesWhatIsNotFinite) {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  const double infinity = std::numeric_limits<double>::infinity();
+  const std::vector<double> heavy{infinity};
+  for (const Combination how : {Combination::kRankMean, Combination::kWeights}) {
+    EXPECT_THROW(combine(how, Rewards{{1.0, nan}}), UsageError);
+    EXPECT_THROW(combine(how, Rewards{{-infinity, 1.0}}), UsageError);
+    EXPECT_THROW(combine(how, Rewards{{1.0}}, heavy), UsageError);
+  }
 }
 
 TEST(Combine, EmptyAndFailedOnly) {

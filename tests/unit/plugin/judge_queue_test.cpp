@@ -5,8 +5,11 @@
 #include <atomic>
 #include <condition_variable>
 #include <latch>
+#include <memory>
 #include <mutex>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "fakes.h"
 
@@ -167,6 +170,105 @@ TEST(JudgeQueue, AThrowingJudgeFailsItsOwnBatchOnly) {
   auto second = queue.submit({tiny_video(), {}});
   EXPECT_THROW(first.result.get(), Error);
   EXPECT_EQ(reward(second.result), 2);
+}
+
+// Batches are what waits, in the order of submission, never more than max_batch.
+TEST(JudgeQueue, BatchesInOrderOfSubmission) {
+  std::latch entered{1}, go_on{1};
+  std::vector<std::vector<double>> batches;  // the worker's alone until the queue is gone
+  std::vector<std::future<Result>> results;
+  {
+    JudgeQueue queue(
+        std::make_shared<FakeJudge>([&](std::span<const Request> requests, const std::stop_token&) {
+          if (batches.empty()) {
+            entered.count_down();
+            go_on.wait();
+          }
+          batches.emplace_back();
+          for (const Request& each : requests) batches.back().push_back(each.video->info().fps.value());
+          return std::vector<Result>(requests.size(), judgement(1));
+        }),
+        {.max_batch = 3});
+    results.push_back(queue.submit({tiny_video(1), {}}).result);
+    entered.wait();
+    for (int rate = 2; rate <= 6; ++rate) results.push_back(queue.submit({tiny_video(rate), {}}).result);
+    EXPECT_EQ(queue.waiting(), 5u);
+    go_on.count_down();
+    for (auto& result : results) EXPECT_EQ(reward(result), 1);
+  }
+  EXPECT_EQ(batches, (std::vector<std::vector<double>>{{1}, {2, 3, 4}, {5, 6}}));
+}
+
+// When a future is ready the queue holds its video no more, however the request ended.
+TEST(JudgeQueue, LetsGoOfVideosBeforeItTells) {
+  Gate gate;
+  JudgeQueue queue(gate.judge());
+  auto running = queue.submit({tiny_video(), {}});
+  gate.entered.wait();
+  const auto submit = [&](std::weak_ptr<const Video>& watcher) {
+    VideoPtr video = tiny_video();
+    watcher = video;
+    return queue.submit({std::move(video), {}});
+  };
+  std::weak_ptr<const Video> taken_out, judged, swept;
+  auto first = submit(taken_out);
+  auto second = submit(judged);
+  EXPECT_TRUE(queue.cancel(first.ticket));
+  first.result.wait();
+  EXPECT_TRUE(taken_out.expired());
+  gate.release();
+  second.result.wait();
+  EXPECT_TRUE(judged.expired());
+
+  JudgeQueue failing(std::make_shared<FakeJudge>(
+      [](std::span<const Request>, const std::stop_token&) -> std::vector<Result> {
+        throw Error("judge_broken", "judge", "weights are gone");
+      }));
+  VideoPtr video = tiny_video();
+  swept = video;
+  auto third = failing.submit({std::move(video), {}});
+  third.result.wait();
+  EXPECT_TRUE(swept.expired());
+}
+
+// Submitters, cancellers and a judge that sometimes throws at once: every future is fulfilled, and
+// what cancel() said is what happened.
+TEST(JudgeQueue, EveryFutureIsFulfilledUnderContention) {
+  auto judge = std::make_shared<FakeJudge>(
+      [calls = 0](std::span<const Request> requests, const std::stop_token& stop) mutable {
+        if (++calls % 7 == 0) throw Error("judge_broken", "judge", "now and then");
+        if (stop.stop_requested()) {
+          return std::vector<Result>(requests.size(), Failure{"cancelled", "stopped"});
+        }
+        return std::vector<Result>(requests.size(), judgement(1));
+      });
+  JudgeQueue queue(judge, {.max_batch = 2, .capacity = 3});
+  std::atomic<int> fulfilled = 0, wrong = 0;
+  std::latch half{100};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < 50; ++i) {
+        auto submission = queue.submit({tiny_video(), {}});
+        const bool taken_out = (i + t) % 3 == 0 && queue.cancel(submission.ticket);
+        try {
+          const Result result = submission.result.get();
+          const bool cancelled = failed(result) && std::get<Failure>(result).code == "cancelled";
+          wrong += taken_out && !cancelled ? 1 : 0;
+        } catch (const Error&) {
+          wrong += taken_out ? 1 : 0;
+        }
+        ++fulfilled;
+        if (i < 25) half.count_down();
+      }
+    });
+  }
+  half.wait();
+  queue.cancel_all();
+  for (auto& thread : threads) thread.join();
+  EXPECT_EQ(fulfilled, 200);
+  EXPECT_EQ(wrong, 0);
+  EXPECT_EQ(queue.waiting(), 0u);
 }
 
 // A judge that loses results is found out.

@@ -62,6 +62,38 @@ TEST(ResultJson, RefusesNaN) {
   EXPECT_THROW(to_json(judgement), Error);
 }
 
+// Two measures of one name would become one.
+TEST(ResultJson, RefusesMeasuresOfOneName) {
+  Judgement judgement = full();
+  judgement.measures = {{"a", 1}, {"a", 2}};
+  EXPECT_THROW(to_json(judgement), Error);
+}
+
+// A field of another kind or size is refused, not converted.
+TEST(ResultJson, RefusesConversions) {
+  const std::string good = to_json(full());
+  const auto with = [&](const std::string& from, const std::string& to) {
+    std::string text = good;
+    const std::size_t at = text.find(from);
+    EXPECT_NE(at, std::string::npos) << from;
+    return text.replace(at, from.size(), to);
+  };
+  EXPECT_NO_THROW(result_from_json(good));
+  for (const std::string& text :
+       {with("\"score\":4", "\"score\":4.5"), with("\"score\":4", "\"score\":true"),
+        with("\"score\":4", "\"score\":99999999999"), with("\"std\":0.5", "\"std\":null"),
+        with("[0.1,0.2,0.3,0.1,0.3]", "[0.1,0.2,0.3,0.1,0.3,0.0]"), with("[5,34,60]", "[5,34]"),
+        with("\"forced\":true", "\"forced\":1"), with("\"seconds\":1.25", "\"seconds\":1e999"),
+        with("[0,4,8]", "[0,18446744073709551615]"), with("\"measures\":{", "\"measures\":[],\"m\":{")}) {
+    try {
+      result_from_json(text);
+      ADD_FAILURE() << text;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), "json_malformed");
+    }
+  }
+}
+
 TEST(ResultJson, RefusesWhatIsNoResult) {
   for (const char* text : {"", "{", "[]", "{\"reward\":1}", "{\"failure\":{}}"}) {
     EXPECT_THROW(result_from_json(text), Error) << text;

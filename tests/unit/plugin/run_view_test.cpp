@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
+#include <limits>
 
 #include "core/base/error.h"
 #include "fakes.h"
@@ -91,9 +91,49 @@ TEST(RunView, ExportIsCanonical) {
     EXPECT_EQ(export_run(project(one), format), export_run(project(two), format));
   }
   EXPECT_EQ(export_run(project(one), ExportFormat::kCsv),
-            "video,sha256,rank,reward,winner,quality.score,quality.expected,judge.reward,judge.failure\r\n"
-            "a,00,1,4.0,1,3,4.0,4.0,\r\n"
-            "\"b,\"\"x\"\"\",00,,,0,,,,\"line\nend\"\r\n");
+            "video,sha256,rank,reward,winner,quality.score,quality.expected,judge.reward,"
+            "judge.failure_code,judge.failure\r\n"
+            "a,00,1,4.0,1,3,4.0,4.0,,\r\n"
+            "\"b,\"\"x\"\"\",00,,,0,,,,c,\"line\nend\"\r\n");
+}
+
+// Columns are found by the dimension's name, whatever a judgement lacks.
+TEST(RunView, ExportKeepsDimensionsApart) {
+  Judgement first = judgement(1);
+  first.dimensions = {{"x,y", 2, 2.5, 1.5, {}, {}}};
+  Judgement second = judgement(2);
+  second.dimensions = {{"z", 5, 4.5, {}, {}, {}}, {"x,y", 1, 1.25, {}, {}, {}}};
+  const RunView view = project({run_event(settings(2)), candidate("a"), candidate("b\xFF"),
+                                judged_event("a", 0, first), judged_event("b\xFF", 0, second),
+                                judged_event("a", 1, Failure{"code", "why"})});
+  EXPECT_EQ(export_run(view, ExportFormat::kCsv),
+            "video,sha256,rank,reward,winner,\"judge1.x,y.score\",\"judge1.x,y.expected\","
+            "\"judge1.x,y.reference_soft\",judge1.z.score,judge1.z.expected,judge1.reward,"
+            "judge1.failure_code,judge1.failure,judge2.reward,judge2.failure_code,judge2.failure\r\n"
+            "a,00,,,0,2,2.5,1.5,,,1.0,,,,code,why\r\n"
+            "b\xEF\xBF\xBD,00,,,0,1,1.25,,5,4.5,2.0,,,,,\r\n");
+}
+
+// A score that is no number is that video's failure; the run can still be read and ranked.
+TEST(RunView, ARewardThatIsNoNumberIsAFailure) {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  const RunView view = project({run_event(settings()), candidate("a"), candidate("b"),
+                                judged_event("a", 0, judgement(nan)), judged_event("b", 0, judgement(2))});
+  EXPECT_EQ(view.winner, "b");
+  EXPECT_EQ(std::get<Failure>(*view.candidates[1].results[0]).code, "judge_broken");
+}
+
+// A run goes on after its end: the last event tells, and the last judgement counts.
+TEST(RunView, GoesOnAfterItsEnd) {
+  std::vector<Event> events{run_event(settings()), candidate("a"), judged_event("a", 0, judgement(1)),
+                            finished_event("a")};
+  EXPECT_TRUE(project(events).finished);
+  events.push_back(candidate("b"));
+  events.push_back({.kind = "of a later version", .body = "{}"});
+  events.push_back(judged_event("b", 0, judgement(2)));
+  events.push_back(judged_event("a", 0, judgement(3)));
+  EXPECT_FALSE(project(events).finished);
+  EXPECT_EQ(project(events).winner, "a");
 }
 
 // An event of another version is a sentence, not a crash.
@@ -102,6 +142,18 @@ TEST(RunView, RefusesWhatItCannotRead) {
   EXPECT_THROW(project({run_event(settings()), judged_event("nobody", 0, judgement(1))}), Error);
   EXPECT_THROW(project({run_event(settings()), candidate("a"), judged_event("a", 7, judgement(1))}),
                Error);
+  Event event = run_event(settings());
+  const auto swap = [&](const std::string& from, const std::string& to) {
+    const std::size_t at = event.body.find(from);
+    ASSERT_NE(at, std::string::npos);
+    event.body.replace(at, from.size(), to);
+  };
+  swap("\"threads\":2", "\"threads\":2.5");
+  EXPECT_THROW(project({event}), Error);
+  swap("\"threads\":2.5", "\"threads\":2");
+  EXPECT_NO_THROW(project({event}));
+  swap("\"judge_ids\":[\"pixels/1\"]", "\"judge_ids\":[]");
+  EXPECT_THROW(project({event}), Error);
 }
 
 }  // namespace
