@@ -1,5 +1,6 @@
 """`bestreel rank`, `resume`, `export`: the winner's file, the report, and runs that cannot be lost."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -230,7 +231,9 @@ def judged(run):
     import sqlite3
 
     try:
-        with sqlite3.connect(f"file:{run}/run.sqlite?mode=ro", uri=True, timeout=10) as database:
+        # Closed at once: the writer clears its log away only when nobody reads any more.
+        with contextlib.closing(sqlite3.connect(f"file:{run}/run.sqlite?mode=ro", uri=True,
+                                                timeout=10)) as database:
             return database.execute("select count(*) from events where kind = 'judged'").fetchone()[0]
     except sqlite3.OperationalError:
         return 0  # the file is just being made
