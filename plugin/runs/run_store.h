@@ -26,15 +26,19 @@ struct Event {
 /// the holder dies. Not thread-safe: one owner.
 ///
 /// Errors: "run_exists" (create on a directory that holds a run), "run_missing" (open without one),
-/// "run_locked", "run_foreign" (a run.sqlite that is not ours or of another schema), "disk_full",
-/// "store_failed".
+/// "run_empty" (open on a run.sqlite without a table), "run_locked", "run_foreign" (a run.sqlite that
+/// is not ours, is damaged, or is of another schema), "disk_full", "write_failed" (the directory or
+/// its lock cannot be made), "store_failed".
 class BESTREEL_API RunStore {
  public:
-  /// Makes the directory where needed; refuses one that already holds a run.
+  /// Makes the directory where needed; refuses one that already holds a run. Killed at any instant it
+  /// leaves a whole file or none.
   static RunStore create(const std::string& directory);
   static RunStore open(const std::string& directory);
-  /// Without the lock and without writing, for export of a run that is in progress.
+  /// Without the lock and without writing: beside the process that holds the run, and where nothing
+  /// can be written. Each events() shows the run as it is then.
   static RunStore open_read_only(const std::string& directory);
+  /// True where there is a run with an event: create() takes over what was killed before its first.
   static bool exists(const std::string& directory);
 
   ~RunStore();
@@ -43,7 +47,7 @@ class BESTREEL_API RunStore {
 
   const std::string& directory() const;
   void append(Event event);
-  /// All or none of them.
+  /// All or none of them. UsageError where a body is no JSON object.
   void append(const std::vector<Event>& events);
   std::vector<Event> events() const;
 
