@@ -42,8 +42,7 @@ BESTREEL_API int tw_damage(const char* flaws, uint64_t seed, int count, int heig
 ///   {"truth": {"visual_quality", "text_alignment", "physical_consistency"},   1..5
 ///    "reason": {the same three keys: one sentence each},
 ///    "rationale": one line in the form that the small judge learns,
-///    "seen": [...], "background": ...}
-/// `prompt` may be "" for footage that is not of this world: then only visual quality means something.
+///    "seen": [[size, colour, shape, motion], ...], "background": name, "measures": {name: number}}
 BESTREEL_API int tw_oracle(const char* prompt, const uint8_t* frames, int count, int height, int width,
                            char* json, size_t capacity);
 

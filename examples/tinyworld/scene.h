@@ -16,7 +16,8 @@ inline constexpr int kFrames = 17;  ///< of a rendered clip
 inline constexpr int kSide = 64;    ///< pixels, height and width
 inline constexpr int kFps = 4;      ///< 4.25 s: a judge that looks twice a second sees 8 frames
 
-enum class Shape : std::uint8_t { kCircle, kSquare, kTriangle };
+/// kBlob: what is none of the three; it is seen, never asked for.
+enum class Shape : std::uint8_t { kCircle, kSquare, kTriangle, kBlob };
 enum class Colour : std::uint8_t { kRed, kGreen, kBlue, kYellow, kPurple, kWhite };
 enum class Size : std::uint8_t { kSmall, kLarge };
 enum class Motion : std::uint8_t { kStill, kLeft, kRight, kUp, kDown, kBounce };
@@ -24,7 +25,7 @@ enum class Background : std::uint8_t { kBlack, kGray, kNavy, kBrown };
 
 using Rgb = std::array<float, 3>;  ///< 0..255
 
-inline constexpr std::array<const char*, 3> kShapeNames{"circle", "square", "triangle"};
+inline constexpr std::array<const char*, 4> kShapeNames{"circle", "square", "triangle", "blob"};
 inline constexpr std::array<const char*, 6> kColourNames{"red", "green", "blue", "yellow", "purple",
                                                          "white"};
 inline constexpr std::array<const char*, 2> kSizeNames{"small", "large"};
