@@ -7,6 +7,7 @@
 
 #include "cli/machine.h"
 #include "core/base/fail.h"
+#include "examples/tinyworld/oracle_judge.h"
 #include "reward/pixels/pixels_judge.h"
 #include "reward/through_file/through_file_judge.h"
 #ifdef BESTREEL_WITH_TORCH
@@ -16,7 +17,9 @@
 namespace bestreel::cli {
 namespace {
 
-constexpr const char* kSpecs = "`pixels` (no weights) or the folder of a VideoScore2 checkpoint";
+constexpr const char* kSpecs =
+    "`pixels` (no weights), `tinyworld-oracle` (clips of the tiny world) or the folder of a VideoScore2 "
+    "checkpoint";
 
 int threads_of(const po::variables_map& given, const Command& command) {
   const int threads = given.count("threads") != 0 ? given["threads"].as<int>() : usable_cores();
@@ -74,6 +77,7 @@ JudgePtr make_checkpoint_judge(const std::string& folder, const po::variables_ma
 JudgePtr make_judge(const std::string& spec, const po::variables_map& given,
                     const Command& command) {
   if (spec == "pixels") return make_pixels_judge();
+  if (spec == "tinyworld-oracle") return tinyworld::make_oracle_judge();
   if (!std::filesystem::exists(spec)) {
     fail_usage(command.name, "judge must be {}, but got {}, which does not exist", kSpecs, spec);
   }
@@ -108,7 +112,7 @@ std::vector<double> weights_of(const po::variables_map& given, const Command& co
 /// The command as given, with every path absolute: it means the same from any folder.
 std::vector<std::string> canonical_argv(const po::variables_map& given, const Command& command) {
   const auto path = [](const std::string& text) {
-    if (text == "pixels") return text;  // a judge, whatever lies beside
+    if (text == "pixels" || text == "tinyworld-oracle") return text;  // a judge, whatever lies beside
     return std::filesystem::exists(text) || text.find('/') != std::string::npos
                ? std::filesystem::absolute(text).lexically_normal().string()
                : text;

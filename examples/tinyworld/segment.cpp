@@ -131,7 +131,7 @@ Ground look_at_ground(const Clip& clip) {
   std::int64_t residuals = 0;
   std::int64_t on = 0;
   std::int64_t off = 0;
-  for (int t = 0; t < clip.frames; t += 2) {
+  for (int t = 0; t < clip.frames; t += 4) {
     const std::vector<bool> sure = certain_ground(clip, t, ground.colour[std::size_t(t)]);
     const auto is_sure = [&](int y, int x) { return sure[std::size_t(y) * clip.width + x]; };
     std::vector<float> y_plane(std::size_t(clip.height) * clip.width);
