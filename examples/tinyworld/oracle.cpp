@@ -56,11 +56,12 @@ std::string sentence_of(const std::vector<Fault>& faults, const char* none) {
 std::vector<Fault> visual_faults(const Ground& ground, const Tracks& tracks) {
   double edge = 0;
   for (const Track& track : tracks.objects) edge += track.edge / static_cast<double>(tracks.objects.size());
-  // The renderer's own scale of each flaw, read backwards: see flaws.cpp.
-  return {{"noise", grade(ground.noise, 6, 60)},
-          {"blur", grade(edge, 0.62, 2.75)},
-          {"flicker", grade(ground.flicker / 0.7, 0.05, 0.5)},
-          {"blocking", grade(ground.block_step * 1.5, 1.5, 17)}};
+  // The renderer's own scale of each flaw (flaws.cpp), read backwards from what a median clip of each
+  // severity measures.
+  return {{"noise", grade(ground.noise, 7, 60)},
+          {"blur", grade(edge, 0.75, 2.62, 0.08)},
+          {"flicker", grade(ground.flicker, 0.04, 0.39)},
+          {"blocking", grade(ground.block_step, 2.0, 11.5)}};
 }
 
 std::vector<Fault> physical_faults(const Tracks& tracks, double frames, double noise) {
