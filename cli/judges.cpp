@@ -69,7 +69,7 @@ JudgePtr make_checkpoint_judge(const std::string& folder, const po::variables_ma
 #else
 JudgePtr make_checkpoint_judge(const std::string& folder, const po::variables_map&,
                                const Command& command) {
-  fail(command.name, "judge", "{} is a checkpoint, and this build has no libtorch: build with "
+  fail("no_libtorch", command.name, "{} is a checkpoint, and this build has no libtorch: build with "
        "-DBESTREEL_TORCH=ON", folder);
 }
 #endif

@@ -29,7 +29,7 @@ int guarded(Work&& work) {
 
 void put(const std::string& text, char* out, std::size_t capacity) {
   if (text.size() + 1 > capacity) {
-    bestreel::fail("tinyworld", "usage", "capacity must be at least {} bytes, but got {}", text.size() + 1,
+    bestreel::fail("usage", "tinyworld", "capacity must be at least {} bytes, but got {}", text.size() + 1,
                    capacity);
   }
   std::memcpy(out, text.c_str(), text.size() + 1);
@@ -53,7 +53,7 @@ ordered_json flaws_to(const std::vector<tw::Flaw>& flaws) {
 
 tw::Clip copy_in(const std::uint8_t* frames, int count, int height, int width) {
   if (frames == nullptr || count < 1 || height < 8 || width < 8) {
-    bestreel::fail("tinyworld", "usage", "frames must be at least one of 8 x 8 pixels, but got {} of {} x {}",
+    bestreel::fail("usage", "tinyworld", "frames must be at least one of 8 x 8 pixels, but got {} of {} x {}",
                    count, height, width);
   }
   const std::size_t bytes = std::size_t(count) * height * width * 3;
@@ -95,7 +95,7 @@ Options options_from(const char* text) {
     if (key == "split") {
       const std::string split = value.get<std::string>();
       if (split != "train" && split != "dev" && split != "test") {
-        bestreel::fail("tinyworld", "usage", "split must be train, dev or test, but got {}", split);
+        bestreel::fail("usage", "tinyworld", "split must be train, dev or test, but got {}", split);
       }
       options.split = split == "train" ? tw::Split::kTrain : split == "dev" ? tw::Split::kDev : tw::Split::kTest;
     } else if (key == "flaws") {
@@ -105,14 +105,14 @@ Options options_from(const char* text) {
       } else if (value == "mixed") {
         for (std::size_t i = 0; i < tw::kFlawNames.size(); ++i) options.mix.kinds.push_back(static_cast<tw::FlawKind>(i));
       } else if (value != "none") {
-        bestreel::fail("tinyworld", "usage", "flaws must be none, mixed or a list, but got {}", value.dump());
+        bestreel::fail("usage", "tinyworld", "flaws must be none, mixed or a list, but got {}", value.dump());
       }
     } else if (key == "chroma") {
       options.chroma = value.get<double>();
     } else if (key == "labels") {
       options.labels = value.get<bool>();
     } else {
-      bestreel::fail("tinyworld", "usage", "options must be split, flaws, chroma or labels, but got {}", key);
+      bestreel::fail("usage", "tinyworld", "options must be split, flaws, chroma or labels, but got {}", key);
     }
   }
   return options;

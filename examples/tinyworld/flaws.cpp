@@ -120,7 +120,7 @@ FlawKind flaw_from_name(std::string_view name) {
   for (std::size_t i = 0; i < kFlawNames.size(); ++i) {
     if (name == kFlawNames[i]) return static_cast<FlawKind>(i);
   }
-  fail("tinyworld", "flaw_unknown", "flaw must be one of {}, but got {}", fmt::join(kFlawNames, ", "),
+  fail("flaw_unknown", "tinyworld", "flaw must be one of {}, but got {}", fmt::join(kFlawNames, ", "),
        name);
 }
 

@@ -102,7 +102,7 @@ int run_render(const po::variables_map& given) {
   }
   std::error_code error;
   fs::create_directories(out, error);
-  if (error) fail("render", "write_failed", "{} could not be made: {}", out, error.message());
+  if (error) fail("write_failed", "render", "{} could not be made: {}", out, error.message());
   Split split = Split::kTest;
   const std::string name = given["split"].as<std::string>();
   if (name != "train" && name != "dev" && name != "test") {
@@ -174,7 +174,7 @@ std::map<std::string, Judgement> read_scores(const std::string& path) {
   for (std::string line; std::getline(stream, line);) {
     const json object = json::parse(line, nullptr, false);
     if (!object.is_object() || !object.contains("video")) {
-      fail("sheet", "json_malformed", "{} must hold the lines of `bestreel score --json`, but has: {}", path, line);
+      fail("json_malformed", "sheet", "{} must hold the lines of `bestreel score --json`, but has: {}", path, line);
     }
     json rest = object;
     rest.erase("video");
@@ -200,7 +200,7 @@ int run_sheet(const po::variables_map& given) {
     if (!prompt.empty()) {
       const Request request{video, {prompt, ""}};
       const Result truth = oracle->judge({&request, 1}, {}).front();
-      if (failed(truth)) fail("sheet", std::get<Failure>(truth).code, "{}", std::get<Failure>(truth).sentence);
+      if (failed(truth)) fail(std::get<Failure>(truth).code, "sheet", "{}", std::get<Failure>(truth).sentence);
       entry.lines.push_back(scores_line("truth", std::get<Judgement>(truth)));
     }
     if (const auto score = scores.find(path); score != scores.end()) {

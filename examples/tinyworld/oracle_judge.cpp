@@ -37,7 +37,7 @@ class OracleJudge final : public Judge {
     const auto begin = std::chrono::steady_clock::now();
     const VideoInfo& video = request.video->info();
     if (video.frame_count > 256 || video.height > 512 || video.width > 512) {
-      fail("judge", "video_unsuitable", "{} must be a clip of the tiny world (at most 256 frames of 512 x "
+      fail("video_unsuitable", "judge", "{} must be a clip of the tiny world (at most 256 frames of 512 x "
            "512 pixels), but has {} of {} x {}", request.video->path(), video.frame_count, video.width, video.height);
     }
     const Scene asked = parse_prompt(request.condition.prompt);

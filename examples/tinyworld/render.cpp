@@ -182,7 +182,7 @@ double distance_to(Shape shape, double radius, double x, double y) {
       const double inner = radius * 0.777548;
       return std::max(y - inner, std::abs(x) * 0.866025 - y * 0.5 - inner);
     }
-    case Shape::kBlob: fail("tinyworld", "usage", "a shape must be circle, square or triangle to be drawn");
+    case Shape::kBlob: fail("usage", "tinyworld", "a shape must be circle, square or triangle to be drawn");
   }
   return 0;
 }

@@ -66,7 +66,7 @@ class Words {
 
  private:
   [[noreturn]] void refuse() const {
-    fail("tinyworld", "prompt_foreign", "prompt must be {}, but got {} at word {} of \"{}\"", kGrammar,
+    fail("prompt_foreign", "tinyworld", "prompt must be {}, but got {} at word {} of \"{}\"", kGrammar,
          at_ < words_.size() ? "\"" + words_[at_] + "\"" : std::string("its end"), at_ + 1, prompt_);
   }
 

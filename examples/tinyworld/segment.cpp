@@ -166,7 +166,9 @@ Ground look_at_ground(const Clip& clip) {
   if (on > 0 && off > 0) {
     const double a = on_grid / static_cast<double>(on);
     const double b = off_grid / static_cast<double>(off);
-    ground.block_step = std::sqrt(std::max(0.0, a * a - b * b));
+    // Beyond what chance makes of noise: two standard errors of the mean step.
+    const double chance = 2 * 2 * 0.76 * b * b / std::sqrt(static_cast<double>(on));
+    ground.block_step = std::sqrt(std::max(0.0, a * a - b * b - chance));
   }
   return ground;
 }
@@ -247,7 +249,8 @@ std::vector<std::vector<Spot>> find_spots(const Even& even, const Ground& ground
   std::vector<std::vector<Spot>> all;
   const int radius = ground.noise > 25 ? 2 : ground.noise > 6 || ground.block_step > 2 ? 1 : 0;
   const double left = ground.noise / (2 * radius + 1) * 1.7;  // of the noise, over three channels
-  const double threshold = 30 + 2.2 * left + 1.2 * ground.block_step;
+  // Where brightness saturates, an object keeps less of its contrast.
+  const double threshold = (ground.flicker > 0.05 ? 20 : 30) + 2.2 * left + 1.2 * ground.block_step;
   const int w = even.width;
   for (int t = 0; t < static_cast<int>(even.frames.size()); ++t) {
     const std::vector<Rgb> frame = smoothed(even, t, radius);

@@ -40,25 +40,25 @@ struct FreePacket {
 /// RGB to PNG by libav.
 std::string to_png(const cv::Mat& picture) {
   const AVCodec* codec = avcodec_find_encoder(AV_CODEC_ID_PNG);
-  if (codec == nullptr) fail("sheet", "codec_missing", "this libav has no PNG encoder: install Debian's libavcodec");
+  if (codec == nullptr) fail("codec_missing", "sheet", "this libav has no PNG encoder: install Debian's libavcodec");
   const std::unique_ptr<AVCodecContext, FreeContext> context(avcodec_alloc_context3(codec));
   const std::unique_ptr<AVFrame, FreeFrame> frame(av_frame_alloc());
   const std::unique_ptr<AVPacket, FreePacket> packet(av_packet_alloc());
-  if (!context || !frame || !packet) fail("sheet", "out_of_memory", "no memory for the picture");
+  if (!context || !frame || !packet) fail("out_of_memory", "sheet", "no memory for the picture");
   context->width = frame->width = picture.cols;
   context->height = frame->height = picture.rows;
   context->pix_fmt = AV_PIX_FMT_RGB24;
   frame->format = AV_PIX_FMT_RGB24;
   context->time_base = {1, 1};
   if (avcodec_open2(context.get(), codec, nullptr) < 0 || av_frame_get_buffer(frame.get(), 0) < 0) {
-    fail("sheet", "usage", "a sheet of {} x {} pixels is too large: give fewer clips", picture.cols, picture.rows);
+    fail("usage", "sheet", "a sheet of {} x {} pixels is too large: give fewer clips", picture.cols, picture.rows);
   }
   for (int y = 0; y < picture.rows; ++y) {
     std::memcpy(frame->data[0] + std::ptrdiff_t(y) * frame->linesize[0], picture.ptr(y), std::size_t(picture.cols) * 3);
   }
   if (avcodec_send_frame(context.get(), frame.get()) < 0 || avcodec_send_frame(context.get(), nullptr) < 0 ||
       avcodec_receive_packet(context.get(), packet.get()) < 0) {
-    fail("sheet", "write_failed", "the picture could not be encoded");
+    fail("write_failed", "sheet", "the picture could not be encoded");
   }
   return {reinterpret_cast<const char*>(packet->data), static_cast<std::size_t>(packet->size)};
 }
@@ -67,7 +67,7 @@ std::string to_png(const cv::Mat& picture) {
 
 void write_sheet(const std::string& path, const std::string& title, const std::vector<SheetEntry>& entries,
                  int columns, int frames, int scale) {
-  if (entries.empty()) fail("sheet", "usage", "a sheet must have at least one clip");
+  if (entries.empty()) fail("usage", "sheet", "a sheet must have at least one clip");
   std::size_t lines = 0;
   int height = 0;
   int width = 0;

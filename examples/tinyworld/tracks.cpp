@@ -91,13 +91,12 @@ struct Matte {
 };
 
 Matte matte_of(const Even& even, int t, const Rgb& base, const Rgb& ray, const Spot& spot,
-               const std::vector<Spot>& others) {
-  constexpr int kMargin = 4;
+               const std::vector<Spot>& others, int margin) {
   Matte matte;
-  matte.x0 = std::max(0, spot.x0 - kMargin);
-  matte.y0 = std::max(0, spot.y0 - kMargin);
-  matte.width = std::min(even.width, spot.x1 + kMargin) - matte.x0;
-  matte.height = std::min(even.height, spot.y1 + kMargin) - matte.y0;
+  matte.x0 = std::max(0, spot.x0 - margin);
+  matte.y0 = std::max(0, spot.y0 - margin);
+  matte.width = std::min(even.width, spot.x1 + margin) - matte.x0;
+  matte.height = std::min(even.height, spot.y1 + margin) - matte.y0;
   const float square = ray[0] * ray[0] + ray[1] * ray[1] + ray[2] * ray[2];
   matte.alpha.reserve(std::size_t(matte.width) * matte.height);
   for (int y = matte.y0; y < matte.y0 + matte.height; ++y) {
@@ -153,12 +152,36 @@ double distance_to(Shape shape, double radius, double x, double y) {
   return std::max(y - radius * 0.777548, std::abs(x) * 0.866025 - y * 0.5 - radius * 0.777548);
 }
 
-/// A smooth step as a blurred edge has it: the normal distribution, by a logistic curve.
-double soft(double distance, double edge) { return 1 / (1 + std::exp(1.702 * distance / edge)); }
+/// Separable Gaussian; zero outside.
+std::vector<float> blurred(const std::vector<float>& source, int height, int width, double sigma) {
+  if (sigma < 0.2) return source;
+  const int radius = static_cast<int>(std::ceil(2.5 * sigma));
+  std::vector<float> kernel;
+  for (int i = 0; i <= radius; ++i) kernel.push_back(static_cast<float>(std::exp(-0.5 * i * i / (sigma * sigma))));
+  const float sum = 2 * std::accumulate(kernel.begin() + 1, kernel.end(), 0.0f) + 1;
+  for (float& weight : kernel) weight /= sum;
+  std::vector<float> rows(source.size(), 0);
+  std::vector<float> out(source.size(), 0);
+  for (int y = 0; y < height; ++y) {
+    for (int i = -radius; i <= radius; ++i) {
+      const float weight = kernel[std::size_t(std::abs(i))];
+      for (int x = std::max(0, -i); x < std::min(width, width - i); ++x) {
+        rows[std::size_t(y) * width + x] += weight * source[std::size_t(y) * width + x + i];
+      }
+    }
+  }
+  for (int i = -radius; i <= radius; ++i) {
+    const float weight = kernel[std::size_t(std::abs(i))];
+    for (int y = std::max(0, -i); y < std::min(height, height - i); ++y) {
+      for (int x = 0; x < width; ++x) out[std::size_t(y) * width + x] += weight * rows[std::size_t(y + i) * width + x];
+    }
+  }
+  return out;
+}
 
-/// Which shape and which edge explain the mattes best.
+/// Which shape and which blur explain the mattes best.
 void recognise(Track& track, const std::vector<Matte>& mattes, double noise) {
-  constexpr std::array<double, 6> kEdges{0.35, 0.7, 1.1, 1.6, 2.2, 3.0};
+  constexpr std::array<double, 7> kEdges{0, 0.5, 0.85, 1.25, 1.75, 2.3, 3.0};
   std::array<std::array<double, kEdges.size()>, 3> error{};
   double total = 0;
   double pixels = 0;
@@ -167,19 +190,22 @@ void recognise(Track& track, const std::vector<Matte>& mattes, double noise) {
     const Matte& matte = mattes[k];
     const double radius = std::sqrt(matte.area / 3.14159265);
     const double wide = std::exp(track.stretch[k] / 2);
-    for (int y = 0; y < matte.height; ++y) {
-      for (int x = 0; x < matte.width; ++x) {
-        const double a = matte.alpha[std::size_t(y) * matte.width + x];
-        const double dx = (x + matte.x0 + 0.5 - matte.x) / wide;
-        const double dy = (y + matte.y0 + 0.5 - matte.y) * wide;
-        total += a * a;
-        ++pixels;
-        for (std::size_t s = 0; s < 3; ++s) {
-          const double distance = distance_to(static_cast<Shape>(s), radius, dx, dy);
-          for (std::size_t e = 0; e < kEdges.size(); ++e) {
-            const double d = a - soft(distance, kEdges[e]);
-            error[s][e] += d * d;
-          }
+    for (const float a : matte.alpha) total += a * a;
+    pixels += static_cast<double>(matte.alpha.size());
+    for (std::size_t s = 0; s < 3; ++s) {
+      std::vector<float> sharp;
+      sharp.reserve(matte.alpha.size());
+      for (int y = 0; y < matte.height; ++y) {
+        for (int x = 0; x < matte.width; ++x) {
+          const double dx = (x + matte.x0 + 0.5 - matte.x) / wide;
+          const double dy = (y + matte.y0 + 0.5 - matte.y) * wide;
+          sharp.push_back(static_cast<float>(std::clamp(0.5 - distance_to(static_cast<Shape>(s), radius, dx, dy), 0.0, 1.0)));
+        }
+      }
+      for (std::size_t e = 0; e < kEdges.size(); ++e) {
+        const std::vector<float> soft = blurred(sharp, matte.height, matte.width, kEdges[e]);
+        for (std::size_t i = 0; i < soft.size(); ++i) {
+          error[s][e] += (matte.alpha[i] - soft[i]) * (matte.alpha[i] - soft[i]);
         }
       }
     }
@@ -196,12 +222,18 @@ void recognise(Track& track, const std::vector<Matte>& mattes, double noise) {
   }
   track.object.shape = static_cast<Shape>(shape);
   track.edge = kEdges[edge];
-  if (edge > 0 && edge + 1 < kEdges.size()) {  // the vertex of a parabola over the three best
+  if (edge > 0 && edge + 1 < kEdges.size()) {  // the vertex of the parabola through the three best
+    const double x0 = kEdges[edge - 1];
+    const double x1 = kEdges[edge];
+    const double x2 = kEdges[edge + 1];
     const auto [a, b, c] = std::array{error[shape][edge - 1], error[shape][edge], error[shape][edge + 1]};
-    const double bend = a - 2 * b + c;
-    const double shift = bend > 0 ? 0.5 * (a - c) / bend : 0;
-    const double log_step = std::log(shift > 0 ? kEdges[edge + 1] / kEdges[edge] : kEdges[edge] / kEdges[edge - 1]);
-    track.edge *= std::exp(std::clamp(shift, -0.5, 0.5) * log_step);
+    const double up = (x1 - x0) * (x1 - x0) * (b - c) - (x1 - x2) * (x1 - x2) * (b - a);
+    const double down = (x1 - x0) * (b - c) - (x1 - x2) * (b - a);
+    if (std::abs(down) > 1e-9) track.edge = std::clamp(x1 - 0.5 * up / down, x0, x2);
+  }
+  for (std::size_t s = 0; s < 3; ++s) {
+    const double least = *std::min_element(error[s].begin(), error[s].end());
+    track.doubt[s] = (least - error[shape][edge]) / std::max(1.0, total - pixels * noise * noise);
   }
   const double unexplained = std::max(0.0, error[shape][edge] - pixels * noise * noise);
   track.fit = 1 - unexplained / std::max(1.0, total - pixels * noise * noise);
@@ -249,14 +281,18 @@ Tracks follow(const Even& even, const Ground& ground, const std::vector<std::vec
       // Noise lifts the top: the upper third's middle is the core of a sharp object and of a soft one.
       cores.push_back(along[along.size() * (ground.noise > 15 ? 6 : 8) / 10]);
     }
-    std::sort(cores.begin(), cores.end());
-    const float core = std::max(20.0f, cores[cores.size() / 2]);
-    const Rgb ray{unit[0] * core, unit[1] * core, unit[2] * core};
-
+    std::vector<float> sorted = cores;
+    std::sort(sorted.begin(), sorted.end());
+    const float core = std::max(20.0f, sorted[sorted.size() / 2]);
+    // A blurred rim reaches far; but so do noise and blocks, which a wide margin would add up.
+    const int margin = ground.noise > 15 || ground.block_step > 1.5 ? 3 : 6;
     std::vector<Matte> mattes;
     for (std::size_t k = 0; k < chain.spots.size(); ++k) {
       const int t = chain.frames[k];
-      mattes.push_back(matte_of(even, t, base_of(t), ray, *chain.spots[k], spots[std::size_t(t)]));
+      // Where brightness flickers into saturation, each frame has a contrast of its own.
+      const float own = ground.flicker > 0.03 ? std::max(12.0f, cores[k]) : core;
+      const Rgb ray{unit[0] * own, unit[1] * own, unit[2] * own};
+      mattes.push_back(matte_of(even, t, base_of(t), ray, *chain.spots[k], spots[std::size_t(t)], margin));
       const Matte& matte = mattes.back();
       track.x.push_back(matte.x);
       track.y.push_back(matte.y);

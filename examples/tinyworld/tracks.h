@@ -15,7 +15,8 @@ struct Track {
   std::vector<double> x, y;       ///< its centre there, pixels
   std::vector<double> area;       ///< pixels, from the soft edge: not changed by blur
   std::vector<double> stretch;    ///< log of width over height
-  double edge = 0;                ///< width of the edge: standard deviation in pixels
+  double edge = 0;                ///< its blur: standard deviation in pixels
+  std::array<double, 3> doubt{};  ///< by shape: how much worse it explains the pixels than the best; 0..1
   double fit = 0;                 ///< 1 = its pixels are exactly the shape
   double jump = 0;                ///< pixels: the largest step that its motion does not explain
   double wobble = 0;              ///< pixels: root mean square distance from its motion
