@@ -30,10 +30,11 @@ constexpr const char* kHelp = R"(bestreel-tinyworld: clips whose truth can be co
   render --prompt TEXT --out FILE.mp4 [--flaw KIND:SEVERITY]... [--seed S]
   render --prompt TEXT --count N --out FOLDER     N clips, the first flawless, the others with flaws
   render --sample N [--split train|dev|test] --out FOLDER     N clips of drawn prompts, and clips.jsonl
-  oracle VIDEO... --prompt TEXT [--json]          the truth in three dimensions, and why
+  oracle VIDEO... --prompt TEXT [--json | --scores FILE]      the truth in three dimensions, and why;
+                     with --scores (lines of `bestreel score --json`) beside what a judge said
   sheet VIDEO... --out FILE.png [--prompt TEXT] [--scores FILE] [--columns C] [--frames F]
                      a contact sheet; with --prompt the oracle's truth under each clip, with --scores
-                     (lines of `bestreel score --json`) the judge's scores, its choice framed
+                     the judge's scores, its choice framed
 
 Prompts: a small red circle moves left [and a large blue square stays still] over a gray background
 Flaws: noise blur flicker blocking | colour shape size direction background count |
@@ -133,38 +134,16 @@ std::vector<std::string> videos_of(const po::variables_map& given, const char* c
   return given["video"].as<std::vector<std::string>>();
 }
 
-int run_oracle(const po::variables_map& given) {
-  const std::string prompt = text_of(given, "oracle", "prompt");
-  parse_prompt(prompt);
-  const JudgePtr judge = make_oracle_judge();
-  int code = 0;
-  for (const std::string& path : videos_of(given, "oracle")) {
-    const Result result = result_of([&]() -> Result {
-      const Request request{open_video(path), {prompt, ""}};
-      return judge->judge({&request, 1}, {}).front();
-    });
-    if (failed(result)) {
-      code = 1;
-      std::cerr << std::get<Failure>(result).sentence << "\n";
-    }
-    if (given.count("json") != 0) {
-      std::cout << "{\"video\":" << json(path).dump() << "," << to_json(result).substr(1) << "\n";
-    } else if (!failed(result)) {
-      const auto& judgement = std::get<Judgement>(result);
-      std::cout << fmt::format("{}  truth {:.2f}\n", path, judgement.reward);
-      for (const Dimension& dimension : judgement.dimensions) {
-        std::cout << fmt::format("  {:<22} {:.2f}\n", dimension.name, dimension.expected);
-      }
-      std::cout << "  " << judgement.rationale << "\n";
-    }
-  }
-  return code;
-}
-
 std::string scores_line(const char* who, const Judgement& judgement) {
   std::string line = fmt::format("{} {:.2f} :", who, judgement.reward);
   for (const Dimension& dimension : judgement.dimensions) line += fmt::format(" {:.1f}", dimension.expected);
   return line;
+}
+
+std::string indented(const std::string& text) {
+  std::string out = "    ";
+  for (const char c : text) out += c == '\n' ? std::string("\n    ") : std::string(1, c);
+  return out;
 }
 
 /// Lines of `bestreel score --json` by video.
@@ -182,6 +161,35 @@ std::map<std::string, Judgement> read_scores(const std::string& path) {
     if (!failed(result)) scores[object["video"].get<std::string>()] = std::get<Judgement>(result);
   }
   return scores;
+}
+
+int run_oracle(const po::variables_map& given) {
+  const std::string prompt = text_of(given, "oracle", "prompt");
+  parse_prompt(prompt);
+  std::map<std::string, Judgement> scores;
+  if (given.count("scores") != 0) scores = read_scores(given["scores"].as<std::string>());
+  const JudgePtr judge = make_oracle_judge();
+  int code = 0;
+  for (const std::string& path : videos_of(given, "oracle")) {
+    const Result result = result_of([&]() -> Result {
+      const Request request{open_video(path), {prompt, ""}};
+      return judge->judge({&request, 1}, {}).front();
+    });
+    if (failed(result)) {
+      code = 1;
+      std::cerr << std::get<Failure>(result).sentence << "\n";
+    }
+    if (given.count("json") != 0) {
+      std::cout << "{\"video\":" << json(path).dump() << "," << to_json(result).substr(1) << "\n";
+    } else if (!failed(result)) {
+      const auto& judgement = std::get<Judgement>(result);
+      std::cout << fmt::format("{}\n  {}\n{}\n", path, scores_line("truth", judgement), indented(judgement.rationale));
+      if (const auto score = scores.find(path); score != scores.end()) {
+        std::cout << fmt::format("  {}\n{}\n", scores_line("judge", score->second), indented(score->second.rationale));
+      }
+    }
+  }
+  return code;
 }
 
 int run_sheet(const po::variables_map& given) {
