@@ -101,15 +101,16 @@ int run_render(const po::variables_map& given) {
     write_clip(render(scene, flaws, seed), out, to_prompt(scene), seed);
     return 0;
   }
-  std::error_code error;
-  fs::create_directories(out, error);
-  if (error) fail("write_failed", "render", "{} could not be made: {}", out, error.message());
   Split split = Split::kTest;
   const std::string name = given["split"].as<std::string>();
   if (name != "train" && name != "dev" && name != "test") {
     fail_usage("render", "split must be train, dev or test, but got {}", name);
   }
   if (name != "test") split = name == "dev" ? Split::kDev : Split::kTrain;
+  if (sample == 0) parse_prompt(text_of(given, "render", "prompt"));
+  std::error_code error;
+  fs::create_directories(out, error);
+  if (error) fail("write_failed", "render", "{} could not be made: {}", out, error.message());
   std::string lines;
   for (int i = 0; i < std::max(sample, count); ++i) {
     const std::uint64_t own = seed + static_cast<std::uint64_t>(i);
