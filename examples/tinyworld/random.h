@@ -9,14 +9,10 @@ namespace bestreel::tinyworld {
 /// SplitMix64 (Steele, Lea, Flood 2014).
 class Random {
  public:
-  explicit Random(std::uint64_t seed) : state_(seed * 0x9e3779b97f4a7c15ULL + 0x1234567ULL) {}
+  /// The seed is hashed: streams of neighbouring seeds must not be shifts of one another.
+  explicit Random(std::uint64_t seed) : state_(mixed(seed + 0x1234567ULL)) {}
 
-  std::uint64_t bits() {
-    std::uint64_t z = (state_ += 0x9e3779b97f4a7c15ULL);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
-    return z ^ (z >> 31);
-  }
+  std::uint64_t bits() { return mixed(state_ += 0x9e3779b97f4a7c15ULL); }
   /// 0 <= x < 1
   double uniform() { return static_cast<double>(bits() >> 11) * 0x1.0p-53; }
   double uniform(double low, double high) { return low + (high - low) * uniform(); }
@@ -29,6 +25,11 @@ class Random {
   }
 
  private:
+  static std::uint64_t mixed(std::uint64_t z) {
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+    return z ^ (z >> 31);
+  }
   std::uint64_t state_;
 };
 

@@ -74,6 +74,16 @@ TEST(Render, IsDeterministic) {
   EXPECT_NE(render(scene, flaws, 7).data, render(scene, flaws, 8).data);
 }
 
+// Neighbouring seeds give independent streams: no number of one appears in the next.
+TEST(Random, NeighbouringSeedsAreIndependent) {
+  std::set<std::uint64_t> seen;
+  for (std::uint64_t seed = 0; seed < 50; ++seed) {
+    Random random(seed);
+    for (int i = 0; i < 50; ++i) seen.insert(random.bits());
+  }
+  EXPECT_EQ(seen.size(), 2500U);
+}
+
 // Each flaw changes the clip, and more of a flaw changes it more.
 TEST(Render, FlawsAreGraded) {
   const Scene scene = parse_prompt("a large green square moves right over a brown background");
