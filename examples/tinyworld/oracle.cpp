@@ -59,7 +59,7 @@ std::vector<Fault> visual_faults(const Ground& ground, const Tracks& tracks) {
   // The renderer's own scale of each flaw (flaws.cpp), read backwards from what a median clip of each
   // severity measures.
   return {{"noise", grade(ground.noise, 7, 60)},
-          {"blur", grade(edge, 0.75, 2.62, 0.08)},
+          {"blur", grade(edge, 0.85, 2.62)},  // 4:2:0 chroma makes 0.95 of a sharp edge
           {"flicker", grade(ground.flicker, 0.04, 0.39)},
           {"blocking", grade(ground.block_step, 2.0, 11.5)}};
 }

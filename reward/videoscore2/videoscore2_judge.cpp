@@ -136,13 +136,17 @@ class VideoScore2Judge final : public Judge {
     const std::vector<std::int64_t> prompt =
         prompt_ids(model_->tokenizer(), config.chat, query_text(query_, request.condition.prompt),
                    config.model.video_token_id, plan.grid[0] * plan.grid[1] * plan.grid[2] / unit);
-    const std::int64_t capacity =
-        static_cast<std::int64_t>(prompt.size()) + reader_.room(options_.rationale);
-    if (capacity > config.model.text.max_positions)
+    // A short context leaves less room for reasons; the scores always have theirs.
+    const auto size = static_cast<std::int64_t>(prompt.size());
+    const std::int64_t limit = config.model.text.max_positions;
+    const std::int64_t rationale =
+        std::min(options_.rationale, limit - size - reader_.room(0));
+    if (rationale < 0)
       fail("prompt_too_long", "score",
-           "prompt, video and answer must fit in {} tokens (max_position_embeddings) but take {}: "
-           "shorten the prompt or pass a smaller --max-frames or --rationale",
-           config.model.text.max_positions, capacity);
+           "prompt, video and scores must fit in {} tokens (max_position_embeddings) but take {}: "
+           "shorten the prompt or pass a smaller --max-frames",
+           limit, size + reader_.room(0));
+    const std::int64_t capacity = size + reader_.room(rationale);
 
     const at::Tensor patches = read_patches(*request.video, plan, config.processor, stop);
     const double seconds_per_grid =
@@ -153,12 +157,12 @@ class VideoScore2Judge final : public Judge {
     const std::int64_t position = sequence.position;
     std::vector<Reading> readings;
     for (int k = 0; k < options_.readings; ++k) {
-      sequence.cache.truncate(static_cast<std::int64_t>(prompt.size()));
+      sequence.cache.truncate(size);
       sequence.position = position;
       const SamplingOptions sampling{options_.temperature > 0, options_.temperature,
                                      options_.seed + static_cast<std::uint64_t>(k)};
       readings.push_back(
-          reader_.read(prompt, hidden, sequence, options_.rationale, sampling, check_stop));
+          reader_.read(prompt, hidden, sequence, rationale, sampling, check_stop));
     }
 
     Judgement out;

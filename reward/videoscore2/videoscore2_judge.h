@@ -21,7 +21,9 @@ struct VideoScore2Options {
   std::string dtype = "fp32";
   int threads = 0;  ///< of the judging thread's operators; 0: libtorch's default
 
-  std::int64_t rationale = 1024;  ///< tokens until </think>; 0: scores at once, without reasons
+  /// Tokens until </think>, fewer where the model's context ends before; 0: scores at once,
+  /// without reasons.
+  std::int64_t rationale = 1024;
   double fps = 0;                 ///< frames a second that the judge looks at; 0: its own, 2
   std::int64_t max_frames = 0;    ///< 0: the reference's limit of 768
 
