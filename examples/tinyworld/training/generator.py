@@ -1,13 +1,13 @@
-"""Trains the small Wan generator: stages vae, dit (with the text encoder and its own latents), preview, card.
+"""Trains the small Wan generator: stages vae, dit (with the text encoder and its own latents), preview, evaluate, card.
 
-    examples/tinyworld/train.py generator --out DIR [--stage vae|dit|preview|card]
+    examples/tinyworld/train.py generator --out DIR [--stage vae|dit|preview|evaluate|card]
 """
 
 from __future__ import annotations
 
 from .common import load_config, pick_device
 
-STAGES = ("vae", "dit", "preview", "card")
+STAGES = ("vae", "dit", "preview", "evaluate", "card")
 
 
 def main(args) -> None:
@@ -21,6 +21,8 @@ def main(args) -> None:
             from .generator_dit import train
         elif stage == "preview":
             from .generator_preview import train
+        elif stage == "evaluate":
+            from .generator_card import evaluate as train
         else:
             from .generator_card import write as train
         train(config, args.out, device)

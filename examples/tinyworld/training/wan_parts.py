@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import struct
 from pathlib import Path
 
 import torch
@@ -79,16 +80,19 @@ def check_whole_clip(vae) -> None:
 # ---------------------------------------------------------------- text
 
 
-def build_tokenizer(words: list[str]) -> T5TokenizerFast:
-    """Unigram pieces by hand: whole words, and characters for all else. T5's ids: pad 0, end 1, unknown 2."""
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
-
+def unigram_pieces(words: list[str]) -> list[tuple[str, float]]:
+    """By hand: whole words, and characters for all else. T5's ids: pad 0, end 1, unknown 2."""
     pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("\u2581", -4.0)]
-    letters = [chr(code) for code in range(33, 127)]
-    whole = sorted({word for word in words if len(word) > 1 or word not in letters} - {""})
-    pieces += [("\u2581" + word, -2.0) for word in whole] + [(letter, -8.0) for letter in letters]
+    pieces += [("\u2581" + word, -2.0) for word in sorted(set(words))]
+    return pieces + [(chr(code), -8.0) for code in range(33, 127)]
+
+
+def build_tokenizer(words: list[str]) -> T5TokenizerFast:
+    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+
+    pieces = unigram_pieces(words)
     tokenizer = Tokenizer(models.Unigram(pieces, unk_id=2, byte_fallback=False))
-    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Replace(" {2,}", " ")])
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Replace(Regex(" {2,}"), " "), normalizers.Strip()])
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement="\u2581", prepend_scheme="always")
     tokenizer.decoder = decoders.Metaspace(replacement="\u2581", prepend_scheme="always")
     tokenizer.post_processor = processors.TemplateProcessing(
@@ -97,9 +101,39 @@ def build_tokenizer(words: list[str]) -> T5TokenizerFast:
     return T5TokenizerFast(tokenizer_object=tokenizer, extra_ids=0, model_max_length=TEXT_LENGTH)
 
 
+def sentencepiece_model(pieces: list[tuple[str, float]]) -> bytes:
+    """The same pieces as a spiece.model (sentencepiece_model.proto, written field by field)."""
+
+    def varint(value: int) -> bytes:
+        out = b""
+        value &= (1 << 64) - 1
+        while value > 127:
+            out, value = out + bytes([value & 127 | 128]), value >> 7
+        return out + bytes([value])
+
+    def number(field: int, value: int) -> bytes:
+        return varint(field << 3) + varint(value)
+
+    def block(field: int, value: bytes) -> bytes:
+        return varint(field << 3 | 2) + varint(len(value)) + value
+
+    normal, unknown, control = 1, 2, 3
+    kinds = {"<pad>": control, "</s>": control, "<unk>": unknown}
+    out = b""
+    for piece, score in pieces:
+        entry = block(1, piece.encode()) + varint(2 << 3 | 5) + struct.pack("<f", score)
+        out += block(1, entry + number(3, kinds.get(piece, normal)))
+    unigram = number(3, 1) + number(4, len(pieces))
+    ids = number(40, 2) + number(41, -1) + number(42, 1) + number(43, 0)  # unknown, begin (none), end, pad
+    normalizer = block(1, b"identity") + number(3, 1) + number(4, 1) + number(5, 1)
+    return out + block(2, unigram + ids) + block(3, normalizer)
+
+
 def save_tokenizer(tokenizer, folder: Path) -> None:
-    """save_pretrained, without the key that makes transformers rebuild the tokenizer from a spiece.model."""
+    """save_pretrained with a spiece.model, without the key that makes transformers rebuild the tokenizer from it."""
     tokenizer.save_pretrained(folder)
+    vocabulary = json.loads(tokenizer.backend_tokenizer.to_str())["model"]["vocab"]
+    (folder / "spiece.model").write_bytes(sentencepiece_model([tuple(piece) for piece in vocabulary]))
     path = folder / "tokenizer_config.json"
     config = json.loads(path.read_text())
     config.pop("add_prefix_space", None)
@@ -177,7 +211,20 @@ def use_plain_attention(model) -> PlainAttention:
     processor = PlainAttention()
     for block in model.blocks:
         block.attn1.processor = block.attn2.processor = processor
+    model.patch_embedding.register_forward_hook(_as_float)
     return processor
+
+
+def _as_float(module, inputs, output):
+    """Under autocast the first layer's output, and with it all the residual sums, would be bfloat16."""
+    return output.float()
+
+
+def restore_attention(model) -> None:
+    """diffusers' own attention again."""
+    model.patch_embedding._forward_hooks.clear()
+    for block in model.blocks:
+        block.attn1.processor = block.attn2.processor = block.attn1._default_processor_cls()
 
 
 @torch.no_grad()
@@ -192,8 +239,7 @@ def check_compact_text(model, tokenizer, text_encoder, prompts) -> None:
     processor.pad_bias = bias
     ours = model(latents, time, text).sample
     padded = torch.cat([text, text.new_zeros(len(prompts), TEXT_LENGTH - text.shape[1], text.shape[2])], 1)
-    for block in model.blocks:
-        block.attn1.processor = block.attn2.processor = block.attn1._default_processor_cls()
+    restore_attention(model)
     theirs = model(latents, time, padded).sample
     model.proj_out.weight.copy_(kept)
     if not torch.allclose(ours, theirs, atol=1e-3, rtol=1e-3):
