@@ -1,13 +1,13 @@
-"""Trains the small Wan generator: stages vae, dit (with the text encoder and its own latents), preview, evaluate, card.
+"""Trains the small Wan generator: stages vae, dit (with the text encoder and its own latents), decoder, preview, evaluate, card.
 
-    examples/tinyworld/train.py generator --out DIR [--stage vae|dit|preview|evaluate|card]
+    examples/tinyworld/train.py generator --out DIR [--stage vae|dit|decoder|preview|evaluate|card]
 """
 
 from __future__ import annotations
 
 from .common import load_config, pick_device
 
-STAGES = ("vae", "dit", "preview", "evaluate", "card")
+STAGES = ("vae", "dit", "decoder", "preview", "evaluate", "card")
 
 
 def main(args) -> None:
@@ -19,6 +19,8 @@ def main(args) -> None:
             from .generator_vae import train
         elif stage == "dit":
             from .generator_dit import train
+        elif stage == "decoder":
+            from .generator_vae import train_decoder as train
         elif stage == "preview":
             from .generator_preview import train
         elif stage == "evaluate":

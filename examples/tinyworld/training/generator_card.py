@@ -47,7 +47,7 @@ frames = pipe("a small red circle moves left over a gray background", negative_p
 |---|---|---|---|
 | VAE | {vae_minutes:.1f} | {vae_steps} | {crop_batch} crops of {crop} x {crop}, then {vae_batch} clips |
 | Transformer and text encoder | {dit_minutes:.1f} | {dit_steps} | {dit_batch} of {clips} cached clips |
-{preview_row}
+{more_rows}
 Weights are averaged (decay {ema}) and stored in bfloat16. Classifier-free guidance: the prompt was dropped in
 {dropout:.0f} % of the samples; the negative prompt is the empty one.
 
@@ -81,7 +81,8 @@ def parameters(path: Path) -> int:
 
 def write(config: dict, out: Path, device: torch.device) -> None:
     checkpoint = out / "checkpoint"
-    vae = json.loads((out / "vae" / "figures.json").read_text())
+    longer = (out / "decoder" / "figures.json").exists()
+    vae = json.loads((out / ("decoder" if longer else "vae") / "figures.json").read_text())
     with open(out / "dit" / "held_out.csv", encoding="utf-8") as file:
         flow = list(csv.DictReader(file))[-1]
     vae_minutes, vae_steps = state_of(out / "vae")
@@ -100,12 +101,15 @@ def write(config: dict, out: Path, device: torch.device) -> None:
         ("RMS error of latent2rgb (0..1)", f"{vae['latent2rgb_rmse']:.3f}"),
         ("Parameters", ", ".join(f"{name} {size:,}" for name, size in sizes.items())),
     ]
-    preview_row, taew = "", ""
+    more_rows, taew = "", ""
+    if longer:
+        minutes, steps = state_of(out / "decoder")
+        more_rows = f"| Decoder alone, after that | {minutes:.1f} | {steps} | {config['vae']['batch']} clips |\n"
     if (out / "preview" / "taew.safetensors").exists():
         preview = json.loads((out / "preview" / "figures.json").read_text())
         minutes, steps = state_of(out / "preview")
         batch = config["preview"]["batch"]
-        preview_row = f"| Preview decoder | {minutes:.1f} | {steps} | {batch} clips |\n"
+        more_rows += f"| Preview decoder | {minutes:.1f} | {steps} | {batch} clips |\n"
         rows.append(("Preview decoder", f"{preview['preview_psnr']:.1f} dB, {preview['preview_parameters']:,} parameters"))
         taew = ", `taew.safetensors` (a preview decoder of normalised latents in TAEHV's layout, frames in 0..1)"
         shutil.copy(out / "preview" / "taew.safetensors", checkpoint / "taew.safetensors")
@@ -129,7 +133,7 @@ def write(config: dict, out: Path, device: torch.device) -> None:
         dit_steps=dit_steps,
         dit_batch=dit["batch"],
         clips=f"{dit['clips']:,}",
-        preview_row=preview_row,
+        more_rows=more_rows,
         ema=dit["ema"],
         dropout=100 * dit["text_dropout"],
         figures="\n".join(f"| {name} | {value} |" for name, value in rows),

@@ -100,7 +100,9 @@ def train(config: dict, out: Path, device: torch.device) -> None:
         loss = (weight * (error.abs() + error.square())).mean()
         optimizer.zero_grad()
         loss.backward()
-        optimizer.param_groups[0]["lr"] = settings["lr"] * min(1.0, max(0.02, 2 * (1 - loop.fraction)))
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        warm = min(1.0, (step + 1) / 20)
+        optimizer.param_groups[0]["lr"] = settings["lr"] * warm * min(1.0, max(0.02, 2 * (1 - loop.fraction)))
         optimizer.step()
         loop.log(loss=loss.item(), mse=error.detach().square().mean().item())
     weights = {name: p.detach().to(torch.bfloat16).contiguous() for name, p in model.state_dict().items()}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from diffusers import AutoencoderKLWan
 
 from . import world
 from .common import Loop, contact_sheet, seed_all
@@ -64,20 +65,35 @@ def train_batch(cursor: int, count: int, flaw_share: float) -> torch.Tensor:
 
 
 def train(config: dict, out: Path, device: torch.device) -> dict:
-    settings = config["vae"]
+    """Encoder and decoder: first on crops around the objects, then on whole frames."""
     seed_all(config["seed"])
-    vae = build_vae(settings["model"]).to(device)
-    check_whole_clip(vae.to("cpu"))
-    vae.to(device)
-    matrices, others = split_parameters([vae], also_adamw=("conv_in", "conv_out", "gamma"))
+    vae = build_vae(config["vae"]["model"])
+    check_whole_clip(vae)
+    return optimise(vae.to(device), [vae], config, config["vae"], out / "vae", device)
+
+
+def train_decoder(config: dict, out: Path, device: torch.device) -> None:
+    """The decoder alone, longer: latents stay what they are, so the transformer needs no new training."""
+    seed_all(config["seed"] + 3)
+    vae = AutoencoderKLWan.from_pretrained(out / "vae" / "model")
+    vae.encoder.requires_grad_(False)
+    vae.quant_conv.requires_grad_(False)
+    settings = config["vae"] | config["decoder"]
+    optimise(vae.to(device), [vae.decoder, vae.post_quant_conv], config, settings, out / "decoder", device)
+    if (out / "checkpoint").is_dir():
+        vae.to(torch.bfloat16).save_pretrained(out / "checkpoint" / "vae")
+
+
+def optimise(vae, modules, config, settings, folder: Path, device) -> dict:
+    matrices, others = split_parameters(modules, also_adamw=("conv_in", "conv_out", "gamma"))
     optimizer = MuonAdamW(
         matrices, others, muon_lr=settings["muon_lr"], adamw_lr=settings["adamw_lr"], weight_decay=settings["decay"]
     )
-    loop = Loop(out / "vae", {"vae": vae, "optimizer": optimizer}, minutes=settings["minutes"])
+    loop = Loop(folder, {"vae": vae, "optimizer": optimizer}, minutes=settings["minutes"])
     for step in loop:
         cropped = loop.fraction < settings["crop_until"]
         batch = settings["crop_batch"] if cropped else settings["batch"]
-        clips = train_batch(config["seed"] * 10_000_000 + step * 64, batch, settings["flaw_share"])
+        clips = train_batch(settings["first_seed"] + step * 64, batch, settings["flaw_share"])
         if cropped:
             clips = crop_to_objects(clips, settings["crop"])
         clips = clips.to(device)
@@ -97,7 +113,7 @@ def train(config: dict, out: Path, device: torch.device) -> dict:
             error = (guess.clamp(-1, 1) - clips).square().mean() / 4
         loop.log(loss=loss.item(), kl=divergence.item(), mse=error.item())
     vae.to("cpu").eval()
-    return measure(vae, out / "vae", config)
+    return measure(vae, folder, config)
 
 
 @torch.no_grad()
@@ -145,5 +161,5 @@ def measure(vae, folder: Path, config: dict, count: int = 64) -> dict:
     table = {"matrix": solution[:16].tolist(), "bias": solution[16].tolist()}
     (folder / "latent2rgb.json").write_text(json.dumps(table, indent=1) + "\n")
     (folder / "figures.json").write_text(json.dumps(figures, indent=1) + "\n")
-    print("[vae]", json.dumps(figures), flush=True)
+    print(f"[{folder.name}]", json.dumps(figures), flush=True)
     return figures
