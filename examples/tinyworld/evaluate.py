@@ -22,6 +22,15 @@ from scipy.stats import spearmanr
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 from training import natural, world  # noqa: E402
+from training.judge_data import scattered  # noqa: E402
+
+printed: list[str] = []
+
+
+def show(text: str) -> None:
+    printed.append(text)
+    print(text, flush=True)
+
 
 DIMENSIONS = ("visual_quality", "text_alignment", "physical_consistency")
 NATURAL_PROMPT = "the camera pans slowly over a picture"
@@ -79,15 +88,15 @@ def interval(measure, count: int, rounds=500) -> str:
 
 
 def correlation_table(title: str, truth: np.ndarray, said: np.ndarray) -> dict:
-    print(f"\n**{title}** ({len(truth)} clips)\n\n| dimension | Spearman | 95 % | mean truth | mean judged |")
-    print("|---|---|---|---|---|")
+    show(f"\n**{title}** ({len(truth)} clips)\n\n| dimension | Spearman | 95 % | mean truth | mean judged |")
+    show("|---|---|---|---|---|")
     found = {}
     for k, name in enumerate(DIMENSIONS):
         def rho(index, k=k):
             return spearmanr(truth[index, k], said[index, k]).statistic
 
         found[name] = float(rho(np.arange(len(truth))))
-        print(f"| {name} | {found[name]:.3f} | {interval(rho, len(truth))} | {truth[:, k].mean():.2f} | "
+        show(f"| {name} | {found[name]:.3f} | {interval(rho, len(truth))} | {truth[:, k].mean():.2f} | "
               f"{said[:, k].mean():.2f} |")
     return found
 
@@ -98,7 +107,7 @@ def truth_of(prompt: str, clip: np.ndarray) -> list[float]:
 
 
 def rendered(engine: Engine, count: int) -> dict:
-    clips, labels = world.samples(9_000_000, count, split="test", labels=True)
+    clips, labels = scattered(9_000_000, count, split="test", labels=True)
     truth = np.array([[label["truth"][name] for name in DIMENSIONS] for label in labels])
     said = engine.score([(label["prompt"], clip[None]) for label, clip in zip(labels, clips)])
     return correlation_table("Rendered clips, expected score against the oracle's truth", truth, np.concatenate(said))
@@ -110,7 +119,7 @@ def generated(engine: Engine, clips: np.ndarray, prompts: list[str]) -> dict:
     said = np.stack(engine.score(list(zip(prompts, clips))))
     found = correlation_table("Generated clips, expected score against the oracle's truth",
                               truth.reshape(-1, 3), said.reshape(-1, 3))
-    print("\n**Picking one of 8 generated clips** "
+    show("\n**Picking one of 8 generated clips** "
           f"({len(prompts)} prompts)\n\n| by | mean truth of the pick | way from random to oracle | 95 % |\n|---|---|---|---|")
     mean = truth.mean(2)
     rows = np.arange(len(prompts))
@@ -119,15 +128,15 @@ def generated(engine: Engine, clips: np.ndarray, prompts: list[str]) -> dict:
     def share(pick):
         return lambda index: (pick[index] - random[index]).mean() / (best[index] - random[index]).mean()
 
-    print(f"| random | {random.mean():.2f} | 0 % | |")
+    show(f"| random | {random.mean():.2f} | 0 % | |")
     pick = mean[rows, said.mean(2).argmax(1)]
     found["pick"] = float(share(pick)(rows))
-    print(f"| the judge | {pick.mean():.2f} | {100 * found['pick']:.0f} % | {interval(share(pick), len(rows))} |")
-    print(f"| oracle | {best.mean():.2f} | 100 % | |")
+    show(f"| the judge | {pick.mean():.2f} | {100 * found['pick']:.0f} % | {interval(share(pick), len(rows))} |")
+    show(f"| oracle | {best.mean():.2f} | 100 % | |")
     for k, name in enumerate(DIMENSIONS):
         t = truth[..., k]
         gain = (t[rows, said[..., k].argmax(1)] - t.mean(1)).mean() / max(1e-9, (t.max(1) - t.mean(1)).mean())
-        print(f"| the judge, {name} alone | {t[rows, said[..., k].argmax(1)].mean():.2f} of {t.max(1).mean():.2f} | "
+        show(f"| the judge, {name} alone | {t[rows, said[..., k].argmax(1)].mean():.2f} of {t.max(1).mean():.2f} | "
               f"{100 * gain:.0f} % | |")
     return found
 
@@ -135,12 +144,12 @@ def generated(engine: Engine, clips: np.ndarray, prompts: list[str]) -> dict:
 def natural_pairs(engine: Engine) -> dict:
     pairs = natural.test_pairs()
     said = engine.score([(NATURAL_PROMPT, np.stack(pair[1:3])) for pair in pairs])
-    right = sum(rows[0][0] > rows[1][0] for rows in said)
-    print("\n**Natural pictures in motion, visual quality of the better and the worse of a pair**\n")
-    print("| picture | flaw, severities | better | worse | |\n|---|---|---|---|---|")
+    right = sum(bool(rows[0][0] > rows[1][0]) for rows in said)
+    show("\n**Natural pictures in motion, visual quality of the better and the worse of a pair**\n")
+    show("| picture | flaw, severities | better | worse | |\n|---|---|---|---|---|")
     for (name, _, _, what), rows in zip(pairs, said):
-        print(f"| {name} | {what} | {rows[0][0]:.2f} | {rows[1][0]:.2f} | {'right' if rows[0][0] > rows[1][0] else 'wrong'} |")
-    print(f"\n{right} of {len(pairs)} pairs are ordered rightly.")
+        show(f"| {name} | {what} | {rows[0][0]:.2f} | {rows[1][0]:.2f} | {'right' if rows[0][0] > rows[1][0] else 'wrong'} |")
+    show(f"\n{right} of {len(pairs)} pairs are ordered rightly.")
     return {"pairs": right}
 
 
@@ -154,6 +163,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2, help="judges at a time (2)")
     parser.add_argument("--json", type=Path, help="the figures, for a test to compare with")
     parser.add_argument("--skip-generated", action="store_true", help="where there is no generator")
+    parser.add_argument("--card", type=Path, help="a model card whose figures are replaced by these")
     args = parser.parse_args()
     begin = time.monotonic()
     figures = {}
@@ -166,7 +176,11 @@ def main() -> None:
             prompts = test_prompts(args.prompts)
             figures["generated"] = generated(engine, sample(args.generator, prompts, 8, seed=90_000), prompts)
         figures["natural"] = natural_pairs(engine)
-    print(f"\n{time.monotonic() - begin:.0f} seconds.")
+    show(f"\n{time.monotonic() - begin:.0f} seconds.")
+    if args.card:
+        head = args.card.read_text(encoding="utf-8").split("## Figures")[0]
+        args.card.write_text(head + f"## Figures\n\nBy `examples/tinyworld/evaluate.py`, through the C++ engine, on "
+                             "prompts and pictures never trained on.\n" + "\n".join(printed) + "\n", encoding="utf-8")
     if args.json:
         args.json.write_text(json.dumps(figures, indent=2) + "\n")
 

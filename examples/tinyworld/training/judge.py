@@ -18,7 +18,9 @@ from torch.nn import functional as F
 
 from . import world
 from .common import Loop, load_config, pick_device, seed_all
-from .judge_data import KINDS, MOTIONS, Batcher, Source, aux_targets, in_motion, labelled, rendered, to_patches
+from .judge_card import write_card
+from .judge_data import KINDS, MOTIONS, PHYSICAL, Batcher, Source, aux_targets, in_motion, labelled, rendered, to_patches
+from .natural import VISUAL
 from .judge_generated import Kept, collect, prompts_of, sample
 from .judge_model import DIMENSIONS, VIDEO_TOKENS, Fast, make_model, make_tokenizer, save_folder, write
 
@@ -28,22 +30,25 @@ class Heads(nn.Module):
 
     def __init__(self, hidden: int):
         super().__init__()
-        self.there, self.ground = nn.Linear(hidden, KINDS), nn.Linear(hidden, 4)
-        self.visual, self.moves, self.physical = (nn.Linear(hidden, n) for n in (1, len(MOTIONS), 1))
+        self.seen, self.thought = nn.LayerNorm(hidden), nn.LayerNorm(hidden)
+        self.there, self.ground, self.moves = (nn.Linear(hidden, n) for n in (KINDS, 4, len(MOTIONS)))
+        self.picture = nn.Sequential(nn.Linear(hidden, 64), nn.GELU())
+        self.visual = nn.Linear(64, 1 + len(VISUAL))
+        self.physical = nn.Sequential(nn.Linear(hidden, 64), nn.GELU(), nn.Linear(64, 1 + len(PHYSICAL)))
 
     def forward(self, seen, thought, items):
         """seen (B, tokens, hidden) of the vision tower, thought (B, hidden) after the last video token."""
-        there, moves, ground, truth, scored, known = aux_targets(items)
-        seen, thought = seen.float(), thought.float()
-        mean = seen.mean(1)
+        there, moves, ground, visual, physical, scored, known = aux_targets(items)
+        seen, thought = self.seen(seen.float()), self.thought(thought.float())
         loss = F.binary_cross_entropy_with_logits(
             self.there(seen).logsumexp(1) - 4, there, reduction="none").sum(1).mul(known[:, 0]).mean()
         loss = loss + F.binary_cross_entropy_with_logits(
             self.moves(thought), moves, reduction="none").sum(1).mul(known[:, 0]).mean()
         if (ground >= 0).any():
-            loss = loss + F.cross_entropy(self.ground(mean), ground)
-        guess = torch.cat((self.visual(mean), self.physical(thought)), 1)
-        return loss + ((guess - truth).square() * scored).mean()
+            loss = loss + F.cross_entropy(self.ground(seen.mean(1)), ground)
+        guess = self.visual(self.picture(seen).mean(1))
+        loss = loss + 4 * ((guess - visual).square().sum(1) * scored[:, 0]).mean()
+        return loss + 4 * ((self.physical(thought) - physical).square().sum(1) * scored[:, 1]).mean()
 
 
 class Average:
@@ -75,6 +80,10 @@ class Average:
                 self.values[name].copy_(kept)
 
 
+def patches_of(items):
+    return to_patches(torch.from_numpy(np.stack([item.frames for item in items])).to(torch.get_default_device()))
+
+
 class Judge:
     """Model, tokenizer and what is needed to use them from Python."""
 
@@ -91,7 +100,7 @@ class Judge:
 
     def rationales(self, items, patches=None):
         if patches is None:
-            patches = to_patches(torch.from_numpy(np.stack([item.frames for item in items])))
+            patches = patches_of(items)
         think_end = self.tokenizer.convert_tokens_to_ids("</think>")
         questions = [self.batcher.question(item.prompt) for item in items]
         answers = write(self.fast, patches, questions, {think_end, self.batcher.end})
@@ -104,13 +113,13 @@ class Judge:
         self.fast.begin()
         for i in range(0, len(items), chunk):
             part = items[i : i + chunk]
-            patches = to_patches(torch.from_numpy(np.stack([item.frames for item in part])))
+            patches = patches_of(part)
             texts += self.rationales(part, patches)
             ids, _, places = self.batcher.text(part, texts[i : i + chunk])
             hidden = self.fast.think(self.fast.place(ids, self.fast.see(patches)))
             digits = self.fast.logits(hidden.gather(1, places[..., None].expand(-1, -1, hidden.shape[-1])))
             expected.append((digits[..., self.batcher.digits].softmax(-1) * torch.arange(1.0, 6.0)).sum(-1))
-        return torch.cat(expected).numpy(), texts
+        return torch.cat(expected).cpu().numpy(), texts
 
 
 def optimizers(model, heads, settings):
@@ -126,7 +135,7 @@ def optimizers(model, heads, settings):
 
 def losses(judge, heads, items, own: bool, blind: float):
     """Weighted loss and its parts. `own`: digits after the judge's own rationale, not after the true one."""
-    patches = to_patches(torch.from_numpy(np.stack([item.frames for item in items])))
+    patches = patches_of(items)
     judge.fast.begin()
     if own:
         ids, weight, places = judge.batcher.text(items, judge.rationales(items, patches))
@@ -159,9 +168,9 @@ def spearman(items, expected):
     return out
 
 
-def train(judge, settings, stage, folder, source, dev):
+def train(judge, settings, name, folder, source, dev):
     """One stage; `source(step, count)` gives items."""
-    heads = Heads(settings["model"]["text"]["hidden_size"])
+    stage, heads = settings["stages"][name], Heads(settings["model"]["text"]["hidden_size"])
     muon, adamw = optimizers(judge.model, heads, stage)
     average = Average(judge.model, stage["ema"])
     loop = Loop(folder, {"model": judge.model, "heads": heads, "muon": muon, "adamw": adamw, "average": average},
@@ -186,23 +195,48 @@ def train(judge, settings, stage, folder, source, dev):
             loop.log(**{name: value.item() for name, value in parts.items()})
         if time.monotonic() - looked > 240 or loop.fraction >= 1:
             average.swap()
-            for name, items in dev.items():
-                found = spearman(items, judge.score(items)[0])
-                print(f"[{folder.name}] {name}: " + "  ".join(f"{n} {v:.3f}" for n, v in found.items()), flush=True)
-            publish(judge, folder / "checkpoint")
+            figures = {}
+            for kind, held in dev.items():
+                figures[kind] = found = spearman(held, judge.score(held)[0])
+                print(f"[{folder.name}] {kind}: " + "  ".join(f"{n} {v:.3f}" for n, v in found.items()), flush=True)
+            publish(judge, settings, name, loop, figures)
             average.swap()
             looked = time.monotonic()
     average.swap()
     return loop
 
 
-def publish(judge, folder):
+def publish(judge, settings, name, loop, figures):
+    """The averaged weights as a checkpoint, with what they learned from and how far they are."""
+    folder = loop.folder / "checkpoint"
     save_folder(judge.model, judge.tokenizer, folder)
+    where = "a GPU" if torch.get_default_device().type == "cuda" else f"{torch.get_num_threads()} thread(s) of a shared CPU"
+    lines = [f"`examples/tinyworld/train.py judge`, seed {settings['seed']}, on {where}:", ""]
+    for other, stage in settings["stages"].items():
+        path = loop.folder.parent / f"stage{other}" / "used.json"
+        if other != name and not path.exists():
+            continue
+        used = {"steps": loop.step, "minutes": loop.elapsed / 60} if other == name else json.loads(path.read_text())
+        data = "rendered clips of train prompts with flaws, labelled by the oracle"
+        if "mix" in stage:
+            data += (f"; of {stage['batch'] // 2}, {stage['mix']['generated']} are the small generator's ({stage['generated']} clips, the "
+                     f"share {stage['share_vae']} of them rendered clips through its VAE) and {stage['mix']['natural']} "
+                     "natural pictures of scikit-image in motion")
+        seen = used["steps"] * stage["batch"]
+        lines.append(f"- stage {other}: {used['steps']} steps, {seen:,} clips, {used['minutes']:.0f} minutes: {data}")
+        if other == name:
+            (loop.folder / "used.json").write_text(json.dumps(used))
+    table = ["Spearman of `expected` with the truth on clips of dev prompts, computed in Python:", "",
+             "| clips | " + " | ".join(DIMENSIONS) + " |", "|---|" + "---|" * len(DIMENSIONS)]
+    for kind, found in figures.items():
+        table.append(f"| {kind} | " + " | ".join(f"{found[d]:.2f}" if d in found else "" for d in DIMENSIONS) + " |")
+    count = sum(p.numel() for p in judge.model.parameters())
+    write_card(folder, count, "\n".join(lines), "\n".join(table))
 
 
 def main(args) -> None:
     settings = load_config(args.config)
-    pick_device()
+    torch.set_default_device(pick_device())
     seed_all(settings["seed"])
     judge = Judge(settings)
     print(f"{sum(p.numel() for p in judge.model.parameters()):,} parameters, {len(judge.tokenizer)} tokens", flush=True)
@@ -212,7 +246,7 @@ def main(args) -> None:
         wanted = args.stage in (None, name)
         if wanted:
             if before is not None and (before / "average.pt").exists():
-                judge.model.load_state_dict(torch.load(before / "average.pt"))
+                judge.model.load_state_dict(torch.load(before / "average.pt", map_location=torch.get_default_device()))
             run_stage(judge, settings, name, stage, folder)
             torch.save(judge.model.state_dict(), folder / "average.pt")
         before = folder
@@ -235,10 +269,10 @@ def run_stage(judge, settings, name, stage, folder):
             return (kept(seed, stage["mix"]["generated"]) + rendered(seed, rest) +
                     in_motion(seed, stage["mix"]["natural"], settings["words"]))
 
-    train(judge, settings, stage, folder, Source(make, base), dev)
+    train(judge, settings, name, folder, Source(make, base), dev)
 
 
-def generated_dev(generator: Path, path: Path, prompts=16, seeds=8):
+def generated_dev(generator: Path, path: Path, prompts=10, seeds=8):
     """The generator's clips of dev prompts."""
     if not path.exists():
         asked = prompts_of("dev", 30_000_000, prompts)

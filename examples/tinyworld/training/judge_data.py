@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,6 +19,9 @@ MOTIONS = ("still", "left", "right", "up", "down", "bounce")
 KINDS = len(SIZES) * len(COLOURS) * len(SHAPES)
 # Words of a rationale that are always there; the others say something.
 FRAME_WORDS = frozenset(("objects", "object", ":", ".", ",", "background", "visual", "physics", "<think>", " "))
+PHYSICAL = ("teleport", "deform", "vanish", "pulse", "jerk")
+DEGREES = {"slight": 0.33, "clear": 0.67, "strong": 1.0}
+FLAW = re.compile(r"(slight|clear|strong) (\w+)")
 NO_FLAW = "visual : none . physics : none ."
 # qwen-vl-utils at 2 fps looks at these of 17 frames at 4 fps.
 LOOKED_AT = np.linspace(0, world.FRAMES - 1, LOOKED).round().astype(int)
@@ -140,14 +144,33 @@ def aux_targets(items: list[Item]):
                 moves[i, MOTIONS.index(motion)] = 1
         if item.background in BACKGROUNDS and item.seen:
             ground[i] = BACKGROUNDS.index(item.background)
-    truth = torch.tensor([[item.truth[0], item.truth[2]] for item in items])
+    visual = torch.tensor([[(i.truth[0] - 3) / 2] + degrees(i.rationale, natural.VISUAL) for i in items])
+    physical = torch.tensor([[(i.truth[2] - 3) / 2] + degrees(i.rationale, PHYSICAL) for i in items])
     scored = torch.tensor([[item.scored[0], item.scored[2]] for item in items])
-    return there, moves, ground, (truth - 3) / 2, scored, known
+    return there, moves, ground, visual, physical, scored, known
+
+
+def degrees(rationale: str, kinds) -> list[float]:
+    """How strong a rationale says that each kind of flaw is, 0..1."""
+    said = {kind: DEGREES[degree] for degree, kind in FLAW.findall(rationale)}
+    return [said.get(kind, 0.0) for kind in kinds]
+
+
+def scattered(seed: int, count: int, **options):
+    """world.samples with seeds far from each other, so that neighbours share no random numbers."""
+    clips, labels = [], []
+    for i in range(count):
+        z = (seed + i + 1) * 0xBF58476D1CE4E5B9 % 2**64
+        z = (z ^ (z >> 29)) * 0x94D049BB133111EB % 2**64
+        clip, label = world.samples(z ^ (z >> 32), 1, **options)
+        clips.append(clip)
+        labels += label
+    return np.concatenate(clips), labels
 
 
 def rendered(seed: int, count: int, split="train", chroma=0.5) -> list[Item]:
     """Clips of the renderer with the oracle's labels."""
-    clips, labels = world.samples(seed, count, split=split, chroma=chroma, labels=True)
+    clips, labels = scattered(seed, count, split=split, chroma=chroma, labels=True)
     return [labelled(clip, label["prompt"], label) for clip, label in zip(clips, labels)]
 
 
