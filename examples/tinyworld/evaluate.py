@@ -162,6 +162,7 @@ def main() -> None:
     parser.add_argument("--prompts", type=int, default=30, help="test prompts, 8 generated clips each (30)")
     parser.add_argument("--threads", type=int, default=2, help="judges at a time (2)")
     parser.add_argument("--json", type=Path, help="the figures, for a test to compare with")
+    parser.add_argument("--clips", type=Path, help="a .npy of the generated clips, used where it exists, else made")
     parser.add_argument("--skip-generated", action="store_true", help="where there is no generator")
     parser.add_argument("--card", type=Path, help="a model card whose figures are replaced by these")
     args = parser.parse_args()
@@ -174,7 +175,13 @@ def main() -> None:
             from training.judge_generated import sample, test_prompts
 
             prompts = test_prompts(args.prompts)
-            figures["generated"] = generated(engine, sample(args.generator, prompts, 8, seed=90_000), prompts)
+            if args.clips and args.clips.exists():
+                clips = np.load(args.clips)
+            else:
+                clips = sample(args.generator, prompts, 8, seed=90_000)
+                if args.clips:
+                    np.save(args.clips, clips)
+            figures["generated"] = generated(engine, clips, prompts)
         figures["natural"] = natural_pairs(engine)
     show(f"\n{time.monotonic() - begin:.0f} seconds.")
     if args.card:

@@ -87,7 +87,7 @@ def make_model(tokenizer, settings: dict) -> Qwen2_5_VLForConditionalGeneration:
     config = Qwen2_5_VLConfig(
         text_config=dict(
             vocab_size=-(-len(tokenizer) // 16) * 16, rms_norm_eps=1e-6, rope_theta=1e4,
-            max_position_embeddings=1024, tie_word_embeddings=False, hidden_act="silu",
+            max_position_embeddings=2048, tie_word_embeddings=False, hidden_act="silu",
             rope_scaling={"type": "mrope", "mrope_section": settings["mrope_section"]}, **settings["text"]),
         vision_config=dict(
             patch_size=PATCH, spatial_merge_size=MERGE, temporal_patch_size=TEMPORAL, tokens_per_second=2,
@@ -121,6 +121,8 @@ def save_folder(model, tokenizer, folder: Path) -> None:
         image_processor=Qwen2VLImageProcessor(**sizes), tokenizer=tokenizer,
         video_processor=Qwen2VLVideoProcessor(**sizes), chat_template=CHAT_TEMPLATE,
     ).save_pretrained(folder)
+    for path in Path(folder).iterdir():
+        path.chmod(0o644)
 
 
 def prompt_ids(tokenizer, prompt: str) -> tuple[list[int], list[int]]:
