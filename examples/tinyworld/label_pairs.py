@@ -5,7 +5,7 @@
     label_pairs.py score --model DIR labels.json  makes the same clips again, asks the oracle, compares
 
 A label says which clip of a pair is the better answer to the prompt, on the whole: "a", "b", or
-"unsure". Clips come from diffusers' own WanPipeline with the seeds that the file names.
+"unsure". Clips are sampled from the generator with the seeds that the file names.
 """
 
 import argparse
@@ -16,24 +16,23 @@ import sys
 import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from training import sample, world
+from training import judge_generated, sample, world
 
-PROMPTS, PAIRS_EACH, PER_SHEET = 40, 3, 10
+PROMPTS, PAIRS_EACH, FIRST_SEED, PER_SHEET = 30, 4, 90_000, 10
 
 
 def pairs_of_the_test_split():
-    pairs = []
-    for number, prompt in enumerate(sample.prompts_of("test", 4_000_000, PROMPTS)):
-        for k in range(PAIRS_EACH):
-            seed = 100 * number + 2 * k
-            pairs.append(dict(prompt=prompt, seed_a=seed, seed_b=seed + 1, label="unsure"))
-    return pairs
+    return [dict(prompt=prompt, seed_a=seed, seed_b=seed + 1, label="unsure")
+            for prompt in judge_generated.test_prompts(PROMPTS)
+            for seed in range(FIRST_SEED, FIRST_SEED + 2 * PAIRS_EACH, 2)]
 
 
-def clips_of(model, pairs):
+def clips_of(args, pairs):
+    if args.clips:  # made before, in the order of the pairs
+        return np.load(args.clips).reshape(len(pairs), 2, world.FRAMES, world.SIDE, world.SIDE, 3)
     prompts = [p["prompt"] for p in pairs for _ in range(2)]
     seeds = [p[key] for p in pairs for key in ("seed_a", "seed_b")]
-    clips = sample.generate(sample.load(model), prompts, seeds)
+    clips = judge_generated.draw(sample.load(args.model), prompts, seeds, steps=20, guidance=3.0)
     return clips.reshape(len(pairs), 2, *clips.shape[1:])
 
 
@@ -41,7 +40,7 @@ def draw(args):
     from PIL import Image, ImageDraw
 
     pairs = pairs_of_the_test_split()
-    clips = clips_of(args.model, pairs)
+    clips = clips_of(args, pairs)
     args.out.mkdir(parents=True, exist_ok=True)
     for first in range(0, len(pairs), PER_SHEET):
         sheet = Image.new("RGB", (1180, 92 * PER_SHEET), "white")
@@ -58,7 +57,7 @@ def draw(args):
 
 def score(args):
     pairs = json.loads(args.labels.read_text())
-    clips = clips_of(args.model, pairs)
+    clips = clips_of(args, pairs)
     sure = agree = 0
     for pair, both in zip(pairs, clips):
         if pair["label"] == "unsure":
@@ -82,6 +81,8 @@ def main():
     two.add_argument("--model", type=pathlib.Path, required=True)
     two.add_argument("labels", type=pathlib.Path)
     two.add_argument("--verbose", action="store_true")
+    for command in (one, two):
+        command.add_argument("--clips", type=pathlib.Path, help="an .npy of these clips, instead of sampling")
     args = parser.parse_args()
     {"draw": draw, "score": score}[args.command](args)
 
