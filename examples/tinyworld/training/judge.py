@@ -193,17 +193,22 @@ def train(judge, settings, name, folder, source, dev):
         average.update(step)
         if not own:
             loop.log(**{name: value.item() for name, value in parts.items()})
-        if time.monotonic() - looked > 240 or loop.fraction >= 1:
-            average.swap()
-            figures = {}
-            for kind, held in dev.items():
-                figures[kind] = found = spearman(held, judge.score(held)[0])
-                print(f"[{folder.name}] {kind}: " + "  ".join(f"{n} {v:.3f}" for n, v in found.items()), flush=True)
-            publish(judge, settings, name, loop, figures)
-            average.swap()
+        if time.monotonic() - looked > 240:
+            look(judge, settings, name, loop, average, dev)
             looked = time.monotonic()
+    look(judge, settings, name, loop, average, dev)
     average.swap()
-    return loop
+
+
+def look(judge, settings, name, loop, average, dev):
+    """Where the averaged weights are on clips not trained on, and the checkpoint."""
+    average.swap()
+    figures = {}
+    for kind, held in dev.items():
+        figures[kind] = found = spearman(held, judge.score(held)[0])
+        print(f"[{loop.folder.name}] {kind}: " + "  ".join(f"{n} {v:.3f}" for n, v in found.items()), flush=True)
+    publish(judge, settings, name, loop, figures)
+    average.swap()
 
 
 def publish(judge, settings, name, loop, figures):
@@ -223,7 +228,7 @@ def publish(judge, settings, name, loop, figures):
                      f"share {stage['share_vae']} of them rendered clips through its VAE) and {stage['mix']['natural']} "
                      "natural pictures of scikit-image in motion")
         seen = used["steps"] * stage["batch"]
-        lines.append(f"- stage {other}: {used['steps']} steps, {seen:,} clips, {used['minutes']:.0f} minutes: {data}")
+        lines.append(f"- stage {other}: {used['steps']} steps, {seen:,} views of {seen // 2:,} clips, {used['minutes']:.0f} minutes: {data}")
         if other == name:
             (loop.folder / "used.json").write_text(json.dumps(used))
     table = ["Spearman of `expected` with the truth on clips of dev prompts, computed in Python:", "",
