@@ -46,7 +46,8 @@ std::vector<Making> makings_of(const std::vector<Event>& events) {
   std::map<std::string, Making> makings;
   for (const Event& event : events) {
     if (event.kind == "asked") {
-      for (const Json& start : Json::parse(event.body).at("starts")) {
+      const Json body = Json::parse(event.body);
+      for (const Json& start : body.at("starts")) {
         const auto id = strictly_at<std::string>(start, "candidate");
         makings[id].id = id;
         makings[id].wave = event.wave;
