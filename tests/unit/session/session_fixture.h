@@ -24,6 +24,16 @@ using Hands = SyntheticEngine::Hands;
 
 class SessionFixture : public StoreFixture {
  protected:
+  /// In memory where there is such a folder: thousands of durable appends, and no disk to be
+  /// tested.
+  void SetUp() override {
+    if (!std::filesystem::is_directory("/dev/shm")) return StoreFixture::SetUp();
+    std::string pattern = "/dev/shm/bestreel-session-XXXXXX";
+    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
+    folder_ = pattern;
+    run_ = (folder_ / "run").string();
+  }
+
   static SessionOptions options_for(const std::string& directory) {
     SessionOptions options;
     options.settings.command = "generate";
