@@ -22,6 +22,39 @@ namespace bestreel::testing {
 
 using Hands = SyntheticEngine::Hands;
 
+/// Resamples at its barriers: each candidate goes on from the better of its pair.
+class Pairs final : public Strategy {
+ public:
+  const std::string& id() const override { return id_; }
+  const Needs& needs() const override { return needs_; }
+  Ask ask() override {
+    if (std::exchange(asked_, true)) return {};
+    Ask ask{.barriers = {4, 9}, .lag = 2};
+    for (CandidateId id = 0; id < 4; ++id) {
+      ask.starts.push_back({id, Noise::seed(static_cast<std::uint64_t>(id) + 1)});
+    }
+    return ask;
+  }
+  Answer tell(const Barrier& barrier) override {
+    Answer answer;
+    const auto& all = barrier.candidates;
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      const auto& other = all[(i + 1) % all.size()];
+      const bool better = reward_of(other.result) > reward_of(all[i].result);
+      answer.slots.push_back({all[i].id, better ? other.id : all[i].id, better ? i + 10 : 0});
+    }
+    return answer;
+  }
+  void tell(const Finished& finished) override { finished_.push_back(finished); }
+  std::vector<Ranked> ranking() const override { return best_first(finished_, {}); }
+
+ private:
+  const std::string id_ = "pairs(1)";
+  const Needs needs_{.scheduling = Scheduling::kLockstep, .previews = true, .resamples = true};
+  bool asked_ = false;
+  std::vector<Finished> finished_;
+};
+
 class SessionFixture : public StoreFixture {
  protected:
   /// In memory where there is such a folder: thousands of durable appends, and no disk to be

@@ -66,6 +66,7 @@ class SyntheticEngine final : public Engine {
   std::set<std::uint64_t> unshowable;   ///< seeds whose previews cannot be decoded
   std::function<double(std::uint64_t seed, double quality, int step)> preview =
       [](std::uint64_t, double quality, int) { return quality; };
+  double offset = 0;         ///< of every video's quality: another engine
   std::uint64_t chance = 1;  ///< of the order of threads
   std::function<void(std::uint64_t seed, int step)> before_leg = [](std::uint64_t, int) {};
   std::atomic<int> forwards{0};  ///< that really ran
@@ -131,7 +132,7 @@ class SyntheticEngine final : public Engine {
     forwards += 2 * (to - from);
     observer.advanced(t.id, to, {2.0 * (to - from), 0.5, 1000 + t.id});
     if (to == what.steps) {
-      observer.finished(t.id, video_of_quality(quality_of(t.state)), {0, 0.25, 0});
+      observer.finished(t.id, video_of_quality(quality_of(t.state) + offset), {0, 0.25, 0});
     } else if (observer.wants_preview(t.id, to)) {
       Shown shown = Failure{"preview_broken", "[synthetic] no preview"};
       if (!unshowable.contains(t.seed)) {
