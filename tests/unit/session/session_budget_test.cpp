@@ -60,6 +60,20 @@ TEST_F(SessionBudgetTest, ThreadsDoNotOverspend) {
   }
 }
 
+// What was granted and is not reported yet counts: four that ask before anyone runs get three.
+TEST_F(SessionBudgetTest, GrantsCountBeforeTheyAreSpent) {
+  SyntheticEngine engine;
+  SessionOptions options = options_for(run_);
+  options.max_forwards = 130;
+  Session session(run_, engine.what, best_of_n({.seeds = {1, 2, 3, 4}}), {testing::rate_judge()},
+                  options);
+  const std::vector<Start> wave = session.next_wave();
+  ASSERT_EQ(wave.size(), 4u);
+  std::vector<bool> granted;
+  for (const Start& start : wave) granted.push_back(session.grant(start.id, 0, 20));
+  EXPECT_EQ(granted, (std::vector<bool>{true, true, true, false}));
+}
+
 // A race that has spent its budget asks for nobody else.
 TEST_F(SessionBudgetTest, RaceEndsWithItsBudget) {
   SyntheticEngine engine(Hands::kAtATime);

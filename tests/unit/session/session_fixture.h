@@ -22,7 +22,7 @@ namespace bestreel::testing {
 
 using Hands = SyntheticEngine::Hands;
 
-/// Resamples at its barriers: each candidate goes on from the better of its pair.
+/// Resamples at its barriers: each candidate goes on from the better of itself and the next.
 class Pairs final : public Strategy {
  public:
   const std::string& id() const override { return id_; }
@@ -39,8 +39,10 @@ class Pairs final : public Strategy {
     Answer answer;
     const auto& all = barrier.candidates;
     for (std::size_t i = 0; i < all.size(); ++i) {
+      // The last of four ends at the first barrier, and its state lives on in the one before.
+      if (all[i].id == 3) continue;
       const auto& other = all[(i + 1) % all.size()];
-      const bool better = reward_of(other.result) > reward_of(all[i].result);
+      const bool better = reward_of(other.result) > reward_of(all[i].result) || other.id == 3;
       answer.slots.push_back({all[i].id, better ? other.id : all[i].id, better ? i + 10 : 0});
     }
     return answer;

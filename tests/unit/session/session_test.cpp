@@ -199,6 +199,37 @@ TEST_F(SessionTest, AFailureNeverEndsTheRun) {
   }
 }
 
+// A candidate that fails while its preview is still being judged is recorded as failed after that
+// judgement: else a kill between the two would lose it, since nobody makes a failed one again.
+TEST_F(SessionTest, AFailureWaitsForItsPreviews) {
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool failing = false;
+  auto judge = std::make_shared<testing::FakeJudge>(
+      [&](std::span<const Request> requests, const std::stop_token&) {
+        std::unique_lock lock(mutex);
+        changed.wait(lock, [&] { return failing; });
+        return std::vector<Result>(requests.size(), testing::judgement(3));
+      });
+  SyntheticEngine engine;
+  engine.breaks = {{1, 7}};
+  engine.before_leg = [&](std::uint64_t, int from) {
+    if (from < 5) return;
+    const std::scoped_lock lock(mutex);
+    failing = true;
+    changed.notify_all();
+  };
+  run(run_, engine, std::make_unique<Scribe>(2, std::vector<int>{5}, 3, &told_), {}, {judge});
+  std::int64_t judged = 0, failed = 0;
+  for (const Event& event : RunStore::open_read_only(run_).events()) {
+    if (event.candidate != "c000") continue;
+    if (event.kind == "preview_judged") judged = event.seq;
+    if (event.kind == "failed") failed = event.seq;
+  }
+  EXPECT_GT(judged, 0);
+  EXPECT_GT(failed, judged);
+}
+
 // A judge that fails for one candidate leaves it out; one that fails for all leaves no winner.
 TEST_F(SessionTest, AJudgesFailureLeavesTheCandidateOut) {
   const auto judge_but = [](double below) {
