@@ -7,6 +7,7 @@
 #include <set>
 #include <sstream>
 
+#include "cli/machine.h"
 #include "core/base/fail.h"
 #include "core/base/file.h"
 #include "plugin/strategies/best_of_n.h"
@@ -165,7 +166,7 @@ std::unique_ptr<Engine> make_engine(const po::variables_map& given, const Comman
   options.settings.noise.stochastic = parse_stochastic(given["stochastic"].as<std::string>());
   options.settings.noise.eta = given["eta-noise"].as<double>();
   options.fps = {number_of(given, command, "fps", 1, 240), 1};
-  options.threads = given["threads"].as<int>();
+  options.threads = given.count("threads") != 0 ? given["threads"].as<int>() : usable_cores();
   const auto pipeline = wan::Pipeline::load({.folder = required_text(given, command, "model", "FOLDER"),
                                              .dtype = given["model-dtype"].as<std::string>(),
                                              .vae_dtype = given["vae-dtype"].as<std::string>(),

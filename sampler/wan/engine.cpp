@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "core/base/fail.h"
-#include "core/nn/runtime.h"
 #include "sampler/schedulers/noise.h"
 
 namespace bestreel::wan {
@@ -77,7 +76,7 @@ class WanEngine final : public Engine {
 
   void run(std::span<const Start> starts, Observer& observer) override {
     const c10::InferenceMode no_grad;
-    set_threads(options_.threads);
+    at::set_num_threads(options_.threads);
     std::vector<Live> wave = begin(starts, observer);
     for (int step = 0; step < capabilities_.steps && !wave.empty();) {
       const int next = observer.next_stop(step);
