@@ -13,6 +13,8 @@
 #include "core/base/fail.h"
 #include "core/base/file.h"
 #include "plugin/judge_queue.h"
+#include "plugin/runs/best_file.h"
+#include "plugin/runs/same_run.h"
 
 namespace bestreel {
 namespace fs = std::filesystem;
@@ -50,29 +52,6 @@ std::vector<Event> candidate_events(const std::vector<std::string>& files) {
   return events;
 }
 
-/// The first thing that is not as it was, as half a sentence; empty when all is equal.
-std::string difference(const RunSettings& then, const RunSettings& now) {
-  const auto differs = [](const char* what, const auto& a, const auto& b) {
-    return fmt::format("its {} was {} and is now {}", what, a, b);
-  };
-  const auto joined = [](const std::vector<std::string>& items) {
-    return fmt::format("{}", fmt::join(items, ", "));
-  };
-  if (then.command != now.command) return differs("command", then.command, now.command);
-  if (then.prompt != now.prompt) {
-    return differs("prompt", "\"" + then.prompt + "\"", "\"" + now.prompt + "\"");
-  }
-  if (then.judge_ids != now.judge_ids) {
-    return differs("judge", joined(then.judge_ids), joined(now.judge_ids));
-  }
-  if (then.combination != now.combination || then.weights != now.weights) {
-    return "its way of combining judges was another";
-  }
-  if (then.threads != now.threads) return differs("--threads", then.threads, now.threads);
-  if (then.versions != now.versions) return differs("version", then.versions, now.versions);
-  return "";
-}
-
 bool is_video_name(const fs::path& path) {
   static const std::set<std::string> extensions{
       ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".gif", ".mpg", ".mpeg", ".ts",
@@ -101,11 +80,7 @@ Ranking Ranking::resume(const std::string& directory, const RunSettings& setting
                         std::vector<JudgePtr> judges) {
   Ranking ranking(RunStore::open(directory), std::move(judges));
   ranking.append({});
-  const std::string what = difference(ranking.view_.settings, settings);
-  if (!what.empty()) {
-    fail("run_mismatch", "resume", "{} holds a run that this command cannot go on with: {}; choose "
-         "another --out, or repeat the run's own command", directory, what);
-  }
+  require_same_run(directory, ranking.view_.settings, settings);
   return ranking;
 }
 
@@ -200,26 +175,8 @@ bool Ranking::judge_pending(std::stop_token stop, const RankingProgress& progres
   return done == total;
 }
 
-void Ranking::write_best() const {
-  std::string best;
-  for (const Candidate& candidate : view_.candidates) {
-    if (candidate.id != view_.winner) continue;
-    const fs::path path(candidate.path);
-    best = (fs::path(store_.directory()) / ("best" + path.extension().string())).string();
-    copy_file_atomically(candidate.path, best);
-    if (sha256_file(best) != candidate.sha256) {
-      fs::remove(best);
-      fail("video_changed", "rank", "{} has changed since it was judged: start a new run with "
-           "another --out", candidate.path);
-    }
-  }
-  for (const fs::directory_entry& entry : fs::directory_iterator(store_.directory())) {
-    if (entry.path().stem() == "best" && entry.path().string() != best) fs::remove(entry.path());
-  }
-}
-
 const RunView& Ranking::finish(const ReportOptions& report) {
-  write_best();
+  write_best(store_.directory(), view_);
   append({finished_event(view_.winner)});
   write_report(store_.directory(), view_, report);
   return view_;

@@ -53,7 +53,6 @@ class BESTREEL_API Ranking {
  private:
   Ranking(RunStore store, std::vector<JudgePtr> judges);
   void append(const std::vector<Event>& events);
-  void write_best() const;
 
   RunStore store_;
   std::vector<JudgePtr> judges_;

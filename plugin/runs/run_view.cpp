@@ -7,6 +7,7 @@
 
 #include "core/base/fail.h"
 #include "plugin/json_fields.h"
+#include "plugin/runs/makings.h"
 
 namespace bestreel {
 namespace {
@@ -52,7 +53,7 @@ std::vector<std::string> list_from(const Json& json) {
 }
 
 Json settings_json(const RunSettings& settings) {
-  return {{"command", settings.command},
+  Json json{{"command", settings.command},
           {"argv", list_json(settings.argv)},
           {"prompt", bytes_json(settings.prompt)},
           {"judges", list_json(settings.judges)},
@@ -62,6 +63,14 @@ Json settings_json(const RunSettings& settings) {
           {"top", settings.top},
           {"threads", settings.threads},
           {"versions", settings.versions}};
+  const auto add = [&](const char* name, const std::string& text) {
+    if (!text.empty()) json[name] = bytes_json(text);
+  };
+  add("negative", settings.negative);
+  add("engine", settings.engine);
+  add("strategy", settings.strategy);
+  add("limits", settings.limits);
+  return json;
 }
 
 RunSettings settings_from(const Json& json) {
@@ -81,6 +90,13 @@ RunSettings settings_from(const Json& json) {
   settings.top = strictly_at<int>(json, "top");
   settings.threads = strictly_at<int>(json, "threads");
   settings.versions = strictly_at<std::string>(json, "versions");
+  const auto take = [&](const char* name, std::string& text) {
+    if (json.contains(name)) text = bytes_from(json.at(name));
+  };
+  take("negative", settings.negative);
+  take("engine", settings.engine);
+  take("strategy", settings.strategy);
+  take("limits", settings.limits);
   return settings;
 }
 
@@ -126,18 +142,8 @@ Candidate candidate_from(const Json& json) {
   return candidate;
 }
 
-/// Combines the judges, sorts best first, gives ranks and the winner.
-void rank(RunView& view) {
-  std::vector<std::vector<std::optional<double>>> rewards(view.settings.judges.size());
-  for (std::size_t j = 0; j < rewards.size(); ++j) {
-    for (const Candidate& candidate : view.candidates) {
-      const auto& result = candidate.results[j];
-      const Judgement* judgement = result ? std::get_if<Judgement>(&*result) : nullptr;
-      rewards[j].push_back(judgement ? std::optional(judgement->reward) : std::nullopt);
-    }
-  }
-  const auto combined = combine(view.settings.combination, rewards, view.settings.weights);
-  for (std::size_t c = 0; c < combined.size(); ++c) view.candidates[c].reward = combined[c];
+/// Sorts by reward, best first, and gives ranks and the winner.
+void sort_by_reward(RunView& view) {
   std::sort(view.candidates.begin(), view.candidates.end(), [](const Candidate& a, const Candidate& b) {
     if (a.reward.has_value() != b.reward.has_value()) return a.reward.has_value();
     if (a.reward && *a.reward != *b.reward) return *a.reward > *b.reward;
@@ -150,11 +156,48 @@ void rank(RunView& view) {
                     : "";
 }
 
+/// The strategy's own order: a dear judge may have seen the best only.
+void rank_as_selected(RunView& view, const Json& order) {
+  std::map<std::string, int> places;
+  std::map<std::string, double> rewards;
+  for (const Json& each : order) {
+    const auto id = strictly_at<std::string>(each, "candidate");
+    places[id] = static_cast<int>(places.size()) + 1;
+    rewards[id] = strictly_at<double>(each, "reward");
+  }
+  for (Candidate& candidate : view.candidates) {
+    const auto place = places.find(candidate.id);
+    candidate.rank = place == places.end() ? 0 : place->second;
+    candidate.reward = place == places.end() ? std::nullopt : std::optional(rewards.at(candidate.id));
+  }
+  std::sort(view.candidates.begin(), view.candidates.end(), [](const Candidate& a, const Candidate& b) {
+    if ((a.rank == 0) != (b.rank == 0)) return b.rank == 0;
+    return a.rank != b.rank ? a.rank < b.rank : a.id < b.id;
+  });
+  view.winner = places.empty() ? "" : view.candidates.front().id;
+}
+
+/// Combines the judges and ranks by the result.
+void rank(RunView& view) {
+  std::vector<std::vector<std::optional<double>>> rewards(view.settings.judges.size());
+  for (std::size_t j = 0; j < rewards.size(); ++j) {
+    for (const Candidate& candidate : view.candidates) {
+      const auto& result = candidate.results[j];
+      const Judgement* judgement = result ? std::get_if<Judgement>(&*result) : nullptr;
+      rewards[j].push_back(judgement ? std::optional(judgement->reward) : std::nullopt);
+    }
+  }
+  const auto combined = combine(view.settings.combination, rewards, view.settings.weights);
+  for (std::size_t c = 0; c < combined.size(); ++c) view.candidates[c].reward = combined[c];
+  sort_by_reward(view);
+}
+
 }  // namespace
 
 RunView project(const std::vector<Event>& events) {
   RunView view;
   std::map<std::string, Candidate> candidates;
+  std::optional<Json> order;
   try {
     for (const Event& event : events) {
       const Json body = Json::parse(event.body);
@@ -167,15 +210,23 @@ RunView project(const std::vector<Event>& events) {
       } else if (event.kind == "judged") {
         candidates.at(event.candidate).results.at(strictly_at<std::size_t>(body, "judge")) =
             result_from_json(body.at("result").dump());
+      } else if (event.kind == "selected") {
+        order = body.at("order");
       }
+      charge(view.ledger, event);
       view.finished = event.kind == "finished";
     }
+    view.makings = makings_of(events);
   } catch (const std::exception& error) {
     fail("run_foreign", "run", "the run holds an event that this version cannot read ({}): use the "
          "version that made it", error.what());
   }
   for (auto& [id, candidate] : candidates) view.candidates.push_back(std::move(candidate));
-  rank(view);
+  if (order) {
+    rank_as_selected(view, *order);
+  } else {
+    rank(view);
+  }
   if (!events.empty()) view.seconds = events.back().at - events.front().at;
   return view;
 }

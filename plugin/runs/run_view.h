@@ -10,6 +10,7 @@
 #include "core/base/export.h"
 #include "core/media/video.h"
 #include "plugin/combine.h"
+#include "plugin/ledger.h"
 #include "plugin/result.h"
 #include "plugin/runs/run_store.h"
 
@@ -27,6 +28,11 @@ struct RunSettings {
   int top = 0;        ///< how many the table names; 0 = all
   int threads = 0;
   std::string versions;  ///< build, instruction set, library versions, one line
+  // Of runs that make their videos; empty for others.
+  std::string negative;  ///< negative prompt
+  std::string engine;    ///< EngineCapabilities::id
+  std::string strategy;  ///< Strategy::id()
+  std::string limits;    ///< "max-forwards=240"; empty: none
 };
 
 /// One video of the run. `results` has one entry per judge, nullopt = not judged yet.
@@ -40,10 +46,35 @@ struct Candidate {
   int rank = 0;                  ///< 1 = best; 0 = none
 };
 
+/// How one candidate of a generating run was made, finished or not.
+struct Making {
+  enum class End { kRunning, kFinished, kDropped, kStopped, kFailed };
+  struct Preview {
+    std::int64_t step = 0;
+    std::string path;  ///< of its video; empty: it could not be shown
+    std::optional<Result> result;
+  };
+  struct Resampling {
+    std::int64_t step = 0;
+    std::string parent;  ///< whose state it went on from
+  };
+
+  std::string id;
+  std::int64_t wave = 0;
+  std::string noise;  ///< Noise::text()
+  End end = End::kRunning;
+  std::int64_t step = 0;  ///< how far it came
+  std::string reason;     ///< of kStopped and kFailed, a sentence
+  std::vector<Preview> previews;        ///< ascending by step
+  std::vector<Resampling> resamplings;  ///< ascending by step
+};
+
 struct RunView {
   RunSettings settings;
   std::vector<Candidate> candidates;  ///< best first; failures last; ties by id
   std::string winner;                 ///< id; empty: none
+  std::vector<Making> makings;        ///< ascending by (wave, id); of generating runs only
+  Ledger ledger;
   bool finished = false;
   double seconds = 0;  ///< wall clock between the first and the last event
 };
@@ -51,7 +82,8 @@ struct RunView {
 /// The rules: a candidate is judged by judge j exactly if a "judged" event says so after its last
 /// "candidate" event: a video that is taken in again is judged again. Of two judgements by one judge
 /// the last counts. The winner is rank 1, also before the end. A run is finished while "finished" is
-/// its last event: it may go on after it. Events of other kinds are passed over.
+/// its last event: it may go on after it. Where a strategy has selected ("selected"), its order and
+/// rewards are the ranking. Events of other kinds are passed over.
 /// Errors: "run_foreign" (an event that this version cannot read), "usage" (see combine()).
 BESTREEL_API RunView project(const std::vector<Event>& events);
 

@@ -1,0 +1,19 @@
+// Keeps a session's videos as files.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "core/base/export.h"
+#include "plugin/session.h"
+
+namespace bestreel {
+
+/// H.264 mp4 for browsers under DIRECTORY/NAME.mp4, equal bytes for equal videos; a video that
+/// comes from a file is copied byte for byte instead, under its own extension. `metadata` is
+/// written into each mp4. The keeper throws what VideoWriter and copy_file_atomically() throw, and
+/// UsageError for frames that are not on the CPU.
+BESTREEL_API Keep mp4_keeper(const std::string& directory,
+                             std::map<std::string, std::string> metadata = {});
+
+}  // namespace bestreel

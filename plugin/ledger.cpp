@@ -1,0 +1,63 @@
+#include "plugin/ledger.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "plugin/json_fields.h"
+#include "plugin/result.h"
+
+namespace bestreel {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+double seconds_of(const Json& body) {
+  return body.contains("seconds") ? strictly_at<double>(body, "seconds") : 0;
+}
+
+void charge_judgement(Ledger& ledger, const Json& body) {
+  ++ledger.judgements;
+  const Result result = result_from_json(body.at("result").dump());
+  const auto* judgement = std::get_if<Judgement>(&result);
+  if (judgement == nullptr) return;
+  ledger.judge_seconds += judgement->seconds;
+  if (!judgement->transcript) return;
+  ledger.prefill_tokens += std::ssize(judgement->transcript->prompt_tokens);
+  ledger.decode_tokens += std::ssize(judgement->transcript->output_tokens);
+}
+
+}  // namespace
+
+double Ledger::hidden_share() const {
+  if (judge_seconds <= 0) return 0;
+  return std::clamp(1 - waited_seconds / judge_seconds, 0.0, 1.0);
+}
+
+void charge(Ledger& ledger, const Event& event) {
+  if (event.kind == "judged" || event.kind == "preview_judged") {
+    charge_judgement(ledger, Json::parse(event.body));
+  } else if (event.kind == "advanced" || event.kind == "failed") {
+    const Json body = Json::parse(event.body);
+    ledger.forwards += strictly_at<double>(body, "forwards");
+    ledger.denoise_seconds += seconds_of(body);
+    ledger.peak_bytes = std::max(ledger.peak_bytes, strictly_at<std::int64_t>(body, "peak_bytes"));
+  } else if (event.kind == "previewed") {
+    ++ledger.previews;
+    ledger.preview_seconds += seconds_of(Json::parse(event.body));
+  } else if (event.kind == "decoded") {
+    ++ledger.decodes;
+    ledger.decode_seconds += seconds_of(Json::parse(event.body));
+  } else if (event.kind == "waited") {
+    ledger.waited_seconds += seconds_of(Json::parse(event.body));
+  } else if (event.kind == "redone") {
+    ledger.redone_forwards += strictly_at<double>(Json::parse(event.body), "forwards");
+  }
+}
+
+Ledger ledger_of(const std::vector<Event>& events) {
+  Ledger ledger;
+  for (const Event& event : events) charge(ledger, event);
+  return ledger;
+}
+
+}  // namespace bestreel

@@ -1,0 +1,13 @@
+// Private to runs/: how the candidates of a generating run were made, read from its events.
+#pragma once
+
+#include <vector>
+
+#include "plugin/runs/run_view.h"
+
+namespace bestreel {
+
+/// Throws where a body is not as the session writes it.
+std::vector<Making> makings_of(const std::vector<Event>& events);
+
+}  // namespace bestreel

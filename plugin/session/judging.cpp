@@ -1,0 +1,111 @@
+#include "plugin/session/judging.h"
+
+#include <chrono>
+#include <utility>
+
+#include "core/base/fail.h"
+#include "plugin/runs/run_view.h"
+
+namespace bestreel::session {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+/// Adds the time on the wall to `seconds`.
+class Stopwatch {
+ public:
+  explicit Stopwatch(double& seconds) : seconds_(seconds) {}
+  ~Stopwatch() { seconds_ += std::chrono::duration<double>(Clock::now() - begin_).count(); }
+
+ private:
+  double& seconds_;
+  const Clock::time_point begin_ = Clock::now();
+};
+
+/// Shows a judge's work on the trace.
+class TracedJudge final : public Judge {
+ public:
+  TracedJudge(JudgePtr judge, std::string track, Trace& trace)
+      : judge_(std::move(judge)), track_(std::move(track)), trace_(trace) {}
+  const JudgeInfo& info() const override { return judge_->info(); }
+  std::vector<Result> judge(std::span<const Request> requests, std::stop_token stop) override {
+    const Clock::time_point begin = Clock::now();
+    std::vector<Result> results = judge_->judge(requests, std::move(stop));
+    trace_.span(track_, "judge", begin, Clock::now());
+    return results;
+  }
+
+ private:
+  const JudgePtr judge_;
+  const std::string track_;
+  Trace& trace_;
+};
+
+}  // namespace
+
+Judging::Judging(const std::vector<JudgePtr>& judges, const JudgingOptions& options)
+    : overlap_(options.overlap) {
+  for (const JudgePtr& judge : judges) {
+    const std::string track = fmt::format("judge {}", queues_.size() + 1);
+    queues_.push_back(std::make_unique<JudgeQueue>(
+        options.trace ? std::make_shared<TracedJudge>(judge, track, *options.trace) : judge,
+        JudgeQueueOptions{.capacity = options.capacity}));
+  }
+}
+
+void Judging::submit(Journal& journal, const Place& place, VideoPtr video,
+                     const Condition& condition) {
+  if (journal.find(place) != nullptr || pending_.contains(place)) return;
+  {
+    const Stopwatch waiting(waited_);
+    pending_.emplace(place, queues_.at(place.judge)->submit({std::move(video), condition}).result);
+  }
+  if (!overlap_) wait(journal, place);
+}
+
+void Judging::keep(Journal& journal, const Place& place, std::future<Result>& future) {
+  const Result result = future.get();
+  const auto* failure = std::get_if<Failure>(&result);
+  if (failure != nullptr && failure->code == "cancelled") return;  // it did not happen
+  Event event = judged_event(place.candidate, place.judge, result);
+  event.kind = place.kind;
+  event.wave = place.wave;
+  event.step = place.step;
+  journal.record({std::move(event)});
+}
+
+void Judging::collect(Journal& journal) {
+  for (auto each = pending_.begin(); each != pending_.end();) {
+    if (each->second.wait_for(std::chrono::seconds(0)) != std::future_status::ready) {
+      ++each;
+      continue;
+    }
+    auto node = pending_.extract(each++);
+    keep(journal, node.key(), node.mapped());
+  }
+}
+
+std::optional<Result> Judging::wait(Journal& journal, const Place& place) {
+  if (auto node = pending_.extract(place)) {
+    {
+      const Stopwatch waiting(waited_);
+      node.mapped().wait();
+    }
+    keep(journal, place, node.mapped());
+  }
+  return recorded_result(journal, place);
+}
+
+void Judging::wait_for_candidate(Journal& journal, const std::string& candidate) {
+  std::vector<Place> places;
+  for (const auto& [place, result] : pending_) {
+    if (place.candidate == candidate) places.push_back(place);
+  }
+  for (const Place& place : places) wait(journal, place);
+}
+
+void Judging::stop() {
+  for (const auto& queue : queues_) queue->cancel_all();
+}
+
+}  // namespace bestreel::session

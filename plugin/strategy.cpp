@@ -1,0 +1,92 @@
+#include "plugin/strategy.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/base/fail.h"
+
+namespace bestreel {
+namespace {
+
+const char* how_it_runs(Scheduling scheduling) {
+  switch (scheduling) {
+    case Scheduling::kSequential:
+      return "runs candidates one after the other";
+    case Scheduling::kLockstep:
+      return "runs candidates in lockstep";
+    case Scheduling::kPausable:
+      return "can put candidates aside";
+  }
+  return "";
+}
+
+const char* wanted(Scheduling scheduling) {
+  return scheduling == Scheduling::kPausable ? "can put candidates aside and take them up again"
+                                             : "advances all candidates together";
+}
+
+}  // namespace
+
+std::string candidate_name(CandidateId id) { return fmt::format("c{:03}", id); }
+
+std::optional<double> reward_of(const Result& result) {
+  const auto* judgement = std::get_if<Judgement>(&result);
+  if (judgement == nullptr || !std::isfinite(judgement->reward)) return std::nullopt;
+  return judgement->reward;
+}
+
+std::vector<Ranked> best_first(const std::vector<Finished>& finished, const Selection& selection) {
+  if (finished.empty()) return {};
+  std::vector<std::vector<std::optional<double>>> rewards(finished.front().results.size());
+  for (std::size_t j = 0; j < rewards.size(); ++j) {
+    for (const Finished& each : finished) {
+      const auto& result = each.results.at(j);
+      rewards[j].push_back(result ? reward_of(*result) : std::nullopt);
+    }
+  }
+  const auto combined = combine(selection.how, rewards, selection.weights);
+  std::vector<Ranked> ranked;
+  for (std::size_t c = 0; c < combined.size(); ++c) {
+    if (combined[c]) ranked.push_back({finished[c].id, *combined[c]});
+  }
+  std::sort(ranked.begin(), ranked.end(), [](const Ranked& a, const Ranked& b) {
+    return a.reward != b.reward ? a.reward > b.reward : a.id < b.id;
+  });
+  return ranked;
+}
+
+std::vector<std::uint64_t> consecutive_seeds(std::uint64_t first, std::size_t n) {
+  std::vector<std::uint64_t> seeds(n);
+  for (std::size_t i = 0; i < n; ++i) seeds[i] = first + i;
+  return seeds;
+}
+
+void require_match(const Strategy& strategy, const EngineCapabilities& engine, std::size_t judges) {
+  const Needs& needs = strategy.needs();
+  const std::string name = strategy.id().substr(0, strategy.id().find('('));
+  if (engine.steps < 1) {
+    fail_usage(name, "{} must do at least 1 denoising step, but does {}", engine.name,
+               engine.steps);
+  }
+  if (engine.scheduling < needs.scheduling) {
+    fail_usage(name,
+               "{} needs an engine that {}, but {} {}: use best-of-n or race, which work on "
+               "every engine",
+               name, wanted(needs.scheduling), engine.name, how_it_runs(engine.scheduling));
+  }
+  if (needs.previews && !engine.previews) {
+    fail_usage(name,
+               "{} needs an engine that shows previews of unfinished candidates, but {} shows "
+               "none: use best-of-n or rerank",
+               name, engine.name);
+  }
+  if (needs.resamples && !engine.resamples) {
+    fail_usage(name, "{} needs an engine that copies trajectories, but {} cannot", name,
+               engine.name);
+  }
+  if (judges < needs.judges) {
+    fail_usage(name, "{} needs {} judges, but got {}: add --judge", name, needs.judges, judges);
+  }
+}
+
+}  // namespace bestreel
