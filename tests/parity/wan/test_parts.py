@@ -1,0 +1,94 @@
+"""Noise levels, prompts, tokens and the encoder beside their references."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from diffusers import (AutoencoderKLWan, FlowMatchEulerDiscreteScheduler, UniPCMultistepScheduler)
+from diffusers.pipelines.wan.pipeline_wan import prompt_clean
+from transformers import AutoTokenizer
+
+from checkpoints import SHAPES
+
+SCHEDULERS = [
+    UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=s,
+                            solver_order=order)
+    for s, order in [(1.0, 1), (3.0, 2), (5.0, 3), (12.0, 2)]
+] + [FlowMatchEulerDiscreteScheduler(shift=s) for s in (1.0, 3.0, 8.0)]
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS, ids=lambda s: type(s).__name__[:8])
+def test_noise_levels_are_bit_equal(scheduler, dump, tmp_path):
+    """sigmas and timesteps of every number of steps, exactly."""
+    scheduler.save_pretrained(tmp_path)
+    for steps in (1, 2, 5, 20, 50, 137):
+        scheduler.set_timesteps(steps)
+        ours = dump("schedule", dict(file=tmp_path / "scheduler_config.json", steps=steps))
+        assert np.array_equal(np.float32(ours["sigmas"]), scheduler.sigmas.numpy())
+        assert np.array_equal(np.float32(ours["timesteps"]), np.float32(scheduler.timesteps))
+
+
+PROMPTS = [
+    "", "   ", "plain words", "  many \t\n spaces\u00a0here\u3000", "“curled” and ‘single’ ‟quotes‛",
+    "ﬁne ﬂow oﬃce ŉ Ǆ", "Ｆｕｌｌ ｗｉｄｔｈ ﾊﾝｶｸ", "cafe\u0301 becomes one letter", "a &amp; b &lt;c&gt;",
+    "&amp;amp;amp;lt;", "&eacute; &#233; &#xE9; &#x80; &#0; &notit; &copy 2024 &amp", "a < b &amp;lt; c",
+    "&nosuch; & alone &; &#; &#x;", "control\x07 \x1b[31mred\x1b[0m \ufeffend", "line\u2028sep\x85next\r\nx",
+    "emoji 🎬 zw\u200dj", "红色圆圈 движется", "&Jscr;ohn &NotEqualTilde; &fjlig;", "x" * 40 + "&" + "y" * 40,
+    "&ThickSpace;gap&nbsp;", "&#55296; &#1114112; &#xFDD0; &#11;",
+]
+
+
+def test_prompts_are_cleaned_like_wan(dump):
+    """ftfy's fixes and HTML entities, as WanPipeline cleans."""
+    ours = dump("clean", dict(prompts=PROMPTS))
+    for prompt, text in zip(PROMPTS, ours["texts"]):
+        assert text == prompt_clean(prompt), repr(prompt)
+    assert not any(ours["warnings"])
+
+
+def test_a_misread_prompt_is_named_not_repaired(dump):
+    """Where the reference would repair a wrong encoding, a warning says so."""
+    prompts = ["cafÃ© by the sea", "itâ€™s raining", "ordinary café", "Ã alone"]
+    ours = dump("clean", dict(prompts=prompts))
+    assert prompt_clean(prompts[0]) == "café by the sea"
+    assert [bool(w) for w in ours["warnings"]] == [True, True, False, False]
+
+
+def test_tokens_equal_transformers(folders, dump):
+    """Any text, cut to any length, ends in the end mark."""
+    folder = folders(SHAPES[0]) / "tokenizer"
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    prompts = [prompt_clean(p) for p in PROMPTS] + [SHAPES[5].prompt, "unknown ☃ characters ∆"]
+    for limit in (4, 32, 512):
+        ours = dump("tokens", dict(folder=folder, prompts=prompts, limit=limit))
+        for prompt, ids in zip(prompts, ours["ids"]):
+            theirs = tokenizer(prompt, max_length=limit, truncation=True).input_ids
+            assert ids == theirs, repr(prompt)
+
+
+def test_an_end_mark_in_a_prompt_is_text(folders, dump):
+    """The one difference from the reference: a user cannot end the prompt by writing </s>."""
+    folder = folders(SHAPES[0]) / "tokenizer"
+    ids = dump("tokens", dict(folder=folder, prompts=["a </s> b"], limit=32))["ids"][0]
+    assert ids.count(1) == 1 and ids[-1] == 1
+
+
+@pytest.mark.parametrize("shape", [SHAPES[0], SHAPES[1], SHAPES[4]], ids=lambda s: s.name)
+def test_the_encoder_equals_diffusers(shape, folders, dump):
+    """A video to its latents: the mean of the posterior, normalised."""
+    folder = folders(shape)
+    size = (shape.frames, 3, shape.height, shape.width)
+    video = np.random.default_rng(1).integers(0, 256, size, np.uint8)
+    ours = dump("encode", dict(folder=folder, video=video, width=shape.width, height=shape.height,
+                               frames=shape.frames))
+    vae = AutoencoderKLWan.from_pretrained(folder / "vae")
+    x = (torch.from_numpy(video).float() / 127.5 - 1).transpose(0, 1)[None]
+    with torch.no_grad():
+        mean = vae.encode(x).latent_dist.mean
+    shift = torch.tensor(vae.config.latents_mean).view(1, -1, 1, 1, 1)
+    scale = torch.tensor(vae.config.latents_std).view(1, -1, 1, 1, 1)
+    theirs = ((mean - shift) / scale).numpy()
+    mine = ours["array"]("latents.f32", ours["latents"])
+    assert mine.shape == theirs.shape
+    assert np.abs(mine - theirs).max() <= 1e-4 * max(1, np.abs(theirs).max())
