@@ -39,7 +39,7 @@ struct SessionOptions {
   Condition condition;
   Keep keep;                       ///< required
   std::size_t preview_judge = 0;   ///< which judge looks at previews
-  std::size_t queue_capacity = 2;  ///< videos waiting per judge before the engine has to wait
+  std::size_t queue_capacity = 2;  ///< videos waiting per judge before the engine waits; 0 = no limit
   bool overlap = true;             ///< false: the engine waits for each judgement
   /// 0 = no limit, else at least one whole trajectory. No work begins that could cost more; as long
   /// as nobody is finished, what the leader needs to come to its end is kept back for it.

@@ -23,9 +23,10 @@ Making::Preview& preview_at(Making& making, std::int64_t step) {
 
 /// Who was asked about and has no slot is dropped; a slot from another's state is a resampling.
 void apply_told(std::map<std::string, Making>& makings, std::int64_t step, const Json& body) {
-  std::map<std::string, std::string> parents;
+  std::map<std::string, Making::Resampling> parents;
   for (const Json& slot : body.at("slots")) {
-    parents[strictly_at<std::string>(slot, "candidate")] = strictly_at<std::string>(slot, "parent");
+    parents[strictly_at<std::string>(slot, "candidate")] = {
+        step, strictly_at<std::string>(slot, "parent"), strictly_at<std::uint64_t>(slot, "key")};
   }
   for (const Json& each : body.at("candidates")) {
     const auto id = strictly<std::string>(each, "candidate");
@@ -34,8 +35,8 @@ void apply_told(std::map<std::string, Making>& makings, std::int64_t step, const
     if (parent == parents.end()) {
       making.end = Making::End::kDropped;
       making.step = step;
-    } else if (parent->second != id) {
-      making.resamplings.push_back({step, parent->second});
+    } else if (parent->second.parent != id) {
+      making.resamplings.push_back(parent->second);
     }
   }
 }
@@ -46,7 +47,8 @@ std::vector<Making> makings_of(const std::vector<Event>& events) {
   std::map<std::string, Making> makings;
   for (const Event& event : events) {
     if (event.kind == "asked") {
-      for (const Json& start : Json::parse(event.body).at("starts")) {
+      const Json body = Json::parse(event.body);
+      for (const Json& start : body.at("starts")) {
         const auto id = strictly_at<std::string>(start, "candidate");
         makings[id].id = id;
         makings[id].wave = event.wave;

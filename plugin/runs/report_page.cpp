@@ -146,6 +146,10 @@ Markup bottom(const Page& page) {
                         : fmt::format("{} ({})", settings.judges[j], id));
   }
   rows += setting("combined by", combination(settings));
+  rows += setting("negative prompt", settings.negative);
+  rows += setting("engine", settings.engine);
+  rows += setting("strategy", settings.strategy);
+  rows += setting("limits", settings.limits);
   rows += setting("threads", settings.threads > 0 ? std::to_string(settings.threads) : "");
   rows += setting("versions", settings.versions);
   rows += setting("report", "Bestreel " BESTREEL_VERSION);
@@ -240,6 +244,7 @@ std::string render(const RunView& view, const std::vector<Clip>& clips) {
   out += ranking_section(page);
   out += cards_section(page);
   out += failures_section(page);
+  out += making_section(page);
   out += html("</main>\n");
   out += bottom(page);
   out += html("</div>\n<script>{}</script>\n</body>\n</html>\n",

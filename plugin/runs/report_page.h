@@ -42,6 +42,8 @@ Markup verdict_section(const Page& page);
 Markup ranking_section(const Page& page);
 Markup cards_section(const Page& page);
 Markup failures_section(const Page& page);
+/// Empty for a run that made no videos.
+Markup making_section(const Page& page);
 
 /// The whole document.
 std::string render(const RunView& view, const std::vector<Clip>& clips);

@@ -57,6 +57,7 @@ struct Making {
   struct Resampling {
     std::int64_t step = 0;
     std::string parent;  ///< whose state it went on from
+    std::uint64_t key = 0;  ///< Slot::key
   };
 
   std::string id;

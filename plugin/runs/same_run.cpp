@@ -5,22 +5,24 @@
 namespace bestreel {
 namespace {
 
+template <typename T>
+std::string differs(const char* what, const T& then, const T& now) {
+  return fmt::format("its {} was {} and is now {}", what, then, now);
+}
+
+std::string quoted(const std::string& text) { return "\"" + text + "\""; }
+
+std::string joined(const std::vector<std::string>& items) {
+  return fmt::format("{}", fmt::join(items, ", "));
+}
+
 /// The first thing that is not as it was, as half a sentence; empty when all is equal.
 std::string difference(const RunSettings& then, const RunSettings& now) {
-  const auto differs = [](const char* what, const auto& a, const auto& b) {
-    return fmt::format("its {} was {} and is now {}", what, a, b);
-  };
-  const auto joined = [](const std::vector<std::string>& items) {
-    return fmt::format("{}", fmt::join(items, ", "));
-  };
   if (then.command != now.command) return differs("command", then.command, now.command);
-  if (then.prompt != now.prompt) {
-    return differs("prompt", "\"" + then.prompt + "\"", "\"" + now.prompt + "\"");
-  }
+  if (then.prompt != now.prompt) return differs("prompt", quoted(then.prompt), quoted(now.prompt));
   if (then.negative != now.negative) {
-    return differs("negative prompt", "\"" + then.negative + "\"", "\"" + now.negative + "\"");
+    return differs("negative prompt", quoted(then.negative), quoted(now.negative));
   }
-  if (then.engine != now.engine) return differs("engine", then.engine, now.engine);
   if (then.strategy != now.strategy) return differs("strategy", then.strategy, now.strategy);
   if (then.limits != now.limits) return differs("limits", then.limits, now.limits);
   if (then.judge_ids != now.judge_ids) {
@@ -29,12 +31,17 @@ std::string difference(const RunSettings& then, const RunSettings& now) {
   if (then.combination != now.combination || then.weights != now.weights) {
     return "its way of combining judges was another";
   }
+  return difference_in_making(then, now);
+}
+
+}  // namespace
+
+std::string difference_in_making(const RunSettings& then, const RunSettings& now) {
+  if (then.engine != now.engine) return differs("engine", then.engine, now.engine);
   if (then.threads != now.threads) return differs("--threads", then.threads, now.threads);
   if (then.versions != now.versions) return differs("version", then.versions, now.versions);
   return "";
 }
-
-}  // namespace
 
 void require_same_run(const std::string& directory, const RunSettings& then,
                       const RunSettings& now) {

@@ -12,4 +12,8 @@ namespace bestreel {
 void require_same_run(const std::string& directory, const RunSettings& then,
                       const RunSettings& now);
 
+/// What may make an engine make other pixels: the engine, the threads, the versions; the first that
+/// differs as half a sentence, empty where none does.
+std::string difference_in_making(const RunSettings& then, const RunSettings& now);
+
 }  // namespace bestreel

@@ -1,0 +1,148 @@
+// An engine of numbers: every video's quality is known, and how its work is scheduled can be
+// chosen.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <functional>
+#include <map>
+#include <random>
+#include <set>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "plugin/engine.h"
+
+namespace bestreel::testing {
+
+/// A well mixed number of 64 bits (the finaliser of SplitMix64).
+inline std::uint64_t mixed(std::uint64_t x) {
+  x += 0x9e3779b97f4a7c15u;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+  return x ^ (x >> 31);
+}
+
+/// 1..5 in thousandths, as a frame rate holds it without rounding.
+inline double quality_of(std::uint64_t state) {
+  return 1 + static_cast<double>(mixed(state) % 4000) / 1000;
+}
+
+/// A frame whose rate is the quality: rate_judge() reads it back.
+inline VideoPtr video_of_quality(double quality) {
+  auto pixels = std::make_shared<std::vector<std::uint8_t>>(12, std::uint8_t{0});
+  TensorView frames;
+  frames.data = pixels->data();
+  frames.shape = {1, 3, 2, 2};
+  frames.strides = {12, 4, 2, 1};
+  frames.owner = pixels;
+  return video_from_frames(frames, {std::llround(quality * 1000), 1000});
+}
+
+class SyntheticEngine final : public Engine {
+ public:
+  enum class Hands {
+    kOne,      ///< one leg after the other
+    kMany,     ///< each leg in a thread of its own, in an order of chance
+    kAtATime,  ///< each candidate from beginning to end
+  };
+
+  explicit SyntheticEngine(Hands hands = Hands::kOne, int steps = 20) : hands_(hands) {
+    what.id = "synthetic/1";
+    what.name = "synthetic";
+    what.scheduling = hands == Hands::kOne    ? Scheduling::kPausable
+                      : hands == Hands::kMany ? Scheduling::kLockstep
+                                              : Scheduling::kSequential;
+    what.previews = what.resamples = true;
+    what.steps = steps;
+    what.forwards_per_step = 2;
+  }
+
+  EngineCapabilities what;
+  std::map<std::uint64_t, int> breaks;  ///< seed -> the step in which its latents become NaN
+  std::set<std::uint64_t> unshowable;   ///< seeds whose previews cannot be decoded
+  std::function<double(std::uint64_t seed, double quality, int step)> preview =
+      [](std::uint64_t, double quality, int) { return quality; };
+  double offset = 0;         ///< of every video's quality: another engine
+  std::uint64_t chance = 1;  ///< of the order of threads
+  std::function<void(std::uint64_t seed, int step)> before_leg = [](std::uint64_t, int) {};
+  std::atomic<int> forwards{0};  ///< that really ran
+  std::atomic<int> started{0};   ///< trajectories begun
+
+  const EngineCapabilities& capabilities() const override { return what; }
+
+  void run(std::span<const Start> starts, Observer& observer) override {
+    started += static_cast<int>(starts.size());
+    if (hands_ != Hands::kAtATime) return wave(starts, observer);
+    for (const Start& start : starts) wave({&start, 1}, observer);
+  }
+
+ private:
+  struct Trajectory {
+    CandidateId id = 0;
+    std::uint64_t seed = 0, state = 0;
+  };
+
+  void wave(std::span<const Start> starts, Observer& observer) {
+    std::vector<Trajectory> all;
+    for (const Start& start : starts) {
+      const std::uint64_t seed = std::get<Noise::Seed>(start.noise.form()).seed;
+      all.push_back({start.id, seed, seed});
+    }
+    for (int step = 0; step < what.steps && !all.empty();) {
+      const int next = observer.next_stop(step);
+      if (hands_ == Hands::kMany) {
+        std::vector<Trajectory> order = all;
+        std::shuffle(order.begin(), order.end(), std::mt19937_64(mixed(chance + step)));
+        std::vector<std::jthread> threads;
+        for (const Trajectory& each : order) {
+          threads.emplace_back([&, each] { leg(each, step, next, observer); });
+        }
+      } else {
+        for (const Trajectory& each : all) leg(each, step, next, observer);
+      }
+      step = next;
+      if (step == what.steps) break;
+      std::vector<Trajectory> next_all;
+      for (const Slot& slot : observer.decide(step)) {
+        const auto parent = std::find_if(
+            all.begin(), all.end(), [&](const Trajectory& each) { return each.id == slot.parent; });
+        Trajectory child = *parent;
+        child.id = slot.id;
+        if (slot.parent != slot.id) child.state = mixed(child.state ^ slot.key);
+        next_all.push_back(child);
+      }
+      all = std::move(next_all);
+    }
+  }
+
+  void leg(const Trajectory& t, int from, int to, Observer& observer) {
+    if (!observer.grant(t.id, from, to)) return;
+    before_leg(t.seed, from);
+    const auto broken = breaks.find(t.seed);
+    if (broken != breaks.end() && broken->second > from && broken->second <= to) {
+      forwards += 2 * (broken->second - from);
+      observer.failed(t.id, broken->second, Failure{"nan_latents", "[synthetic] NaN in latents"},
+                      {2.0 * (broken->second - from), 0.5, 1});
+      return;
+    }
+    forwards += 2 * (to - from);
+    observer.advanced(t.id, to, {2.0 * (to - from), 0.5, 1000 + t.id});
+    if (to == what.steps) {
+      observer.finished(t.id, video_of_quality(quality_of(t.state) + offset), {0, 0.25, 0});
+    } else if (observer.wants_preview(t.id, to)) {
+      Shown shown = Failure{"preview_broken", "[synthetic] no preview"};
+      if (!unshowable.contains(t.seed)) {
+        shown = video_of_quality(preview(t.seed, quality_of(t.state), to));
+      }
+      observer.preview(t.id, to, std::move(shown), {0, 0.125, 0});
+    }
+  }
+
+  const Hands hands_;
+};
+
+}  // namespace bestreel::testing
