@@ -1,7 +1,7 @@
 // `bestreel generate` and `bestreel replay`: candidates from our own engine, the best one out.
+#include <charconv>
 #include <filesystem>
 #include <iostream>
-#include <thread>
 
 #include "cli/command.h"
 #include "cli/generation.h"
@@ -13,6 +13,7 @@
 #include "core/base/fail.h"
 #include "core/base/file.h"
 #include "plugin/keep.h"
+#include "plugin/replay.h"
 #include "plugin/session.h"
 
 namespace bestreel::cli {
@@ -35,7 +36,7 @@ constexpr const char* kDetails =
     "  bestreel generate --model wan/ --judge pixels --prompts prompts.txt -n 4 --out runs\n";
 constexpr const char* kReplayDetails =
     "Makes one candidate of a run again from its noise and compares it with the file of the run, byte for\n"
-    "byte. Refused where the engine, the threads or the versions differ from the run's.\n\n"
+    "byte. Where they differ it says what has changed: engine, checkpoint or versions.\n\n"
     "Example:\n"
     "  bestreel replay run1 --candidate c003 --out again.mp4\n";
 
@@ -155,27 +156,6 @@ int run_generate(const po::variables_map& given) {
   return generate(given, generate_command(), given.count("json") != 0);
 }
 
-/// Keeps the one video that an engine makes.
-class Catcher final : public Observer {
- public:
-  explicit Catcher(int steps) : steps_(steps) {}
-  int next_stop(int) const override { return steps_; }
-  bool grant(CandidateId, int, int) override { return true; }
-  void advanced(CandidateId, int, const Spent&) override {}
-  bool wants_preview(CandidateId, int) const override { return false; }
-  void preview(CandidateId, int, Shown, const Spent&) override {}
-  std::vector<Slot> decide(int) override { return {}; }
-  void finished(CandidateId, VideoPtr video, const Spent&) override { video_ = std::move(video); }
-  void failed(CandidateId, int, Failure failure, const Spent&) override {
-    fail(failure.code, "replay", "{}", failure.sentence);
-  }
-  const VideoPtr& video() const { return video_; }
-
- private:
-  int steps_;
-  VideoPtr video_;
-};
-
 int run_replay(const po::variables_map& given) {
   const Command command = replay_command();
   const std::string directory = required_text(given, command, "directory", "DIR");
@@ -185,44 +165,34 @@ int run_replay(const po::variables_map& given) {
     fail("run_foreign", command.name, "{} holds a run of `{}`: only a run of `generate` can be replayed", directory,
          view.settings.command);
   }
-  const Making* making = nullptr;
-  for (const Making& one : view.makings) {
-    if (one.id == id || fmt::format("{}", &one - view.makings.data()) == id) making = &one;
-  }
-  const Candidate* candidate = nullptr;
-  for (const Candidate& one : view.candidates) {
-    if (making != nullptr && one.id == making->id) candidate = &one;
-  }
-  if (making == nullptr || candidate == nullptr || candidate->path.empty()) {
-    fail_usage(command.name, "candidate must be one that was finished, such as {}, but got {}",
-               view.candidates.empty() ? "c000" : view.candidates[0].id, id);
-  }
-  if (!making->resamplings.empty()) {
-    fail("replay_unsupported", command.name, "{} was resampled from {}: its path cannot be replayed alone", id,
-         making->resamplings[0].parent);
+  CandidateId candidate = 0;
+  const std::string digits = id[0] == 'c' ? id.substr(1) : id;
+  const char* const end = digits.data() + digits.size();
+  if (digits.empty() || std::from_chars(digits.data(), end, candidate).ptr != end) {
+    fail_usage(command.name, "candidate must be a number or a name, such as c003, but got {}", id);
   }
   const Command generate = generate_command();
   const po::variables_map then = parse_again(generate, view.settings, 0);
   const std::unique_ptr<Engine> engine = make_engine(then, generate);
-  if (engine->capabilities().id != view.settings.engine || version_line() != view.settings.versions) {
-    const bool versions = version_line() != view.settings.versions;
-    fail("run_mismatch", command.name, "{} must be replayed with what made it, {}, but this is {}", directory,
-         versions ? view.settings.versions : view.settings.engine,
-         versions ? version_line() : engine->capabilities().id);
+  RunSettings now = view.settings;
+  now.engine = engine->capabilities().id;
+  now.versions = version_line();
+  const fs::path out = fs::absolute(
+      given.count("out") != 0 ? given["out"].as<std::string>()
+                              : (fs::path(directory) / fmt::format("replay-{}.mp4", candidate_name(candidate))).string());
+  const Keep keep = mp4_keeper(out.parent_path().string(), {{"prompt", view.settings.prompt}});
+  const Replayed made = replay(directory, candidate, *engine, now,
+                               [&](const std::string&, const VideoPtr& video) { return keep(out.stem().string(), video); });
+  if (!made.recorded) {
+    std::cout << printable(made.path) << ": the run holds no file of it to compare with\n";
+    return kDone;
   }
-  Catcher catcher(engine->capabilities().steps);
-  const Start start{0, {view.settings.prompt, view.settings.negative}, Noise::parse(making->noise)};
-  engine->run({&start, 1}, catcher);
-  const std::string out = given.count("out") != 0 ? given["out"].as<std::string>()
-                                                  : (fs::path(directory) / ("replay-" + making->id + ".mp4")).string();
-  const fs::path target = fs::absolute(out);
-  const Keep keep = mp4_keeper(target.parent_path().string(), {{"prompt", view.settings.prompt}});
-  const std::string path = keep(target.stem().string(), catcher.video());
-  if (sha256_file(path) != candidate->sha256) {
-    fail("replay_differs", command.name, "{} differs from {}, though engine, threads and versions are the run's: "
-         "please report this", path, candidate->path);
+  if (!made.equal) {
+    fail("replay_differs", command.name, "{} has other bytes than the run's: {}", made.path,
+         made.difference.empty() ? "engine, threads and versions are the run's: please report this"
+                                 : made.difference);
   }
-  std::cout << printable(path) << ": the same bytes as " << printable(candidate->path) << "\n";
+  std::cout << printable(made.path) << ": the same bytes as the run's\n";
   return kDone;
 }
 
