@@ -74,6 +74,18 @@ def test_an_end_mark_in_a_prompt_is_text(folders, dump):
     assert ids.count(1) == 1 and ids[-1] == 1
 
 
+def test_two_tokenizers_in_one_folder_must_agree(folders, dump, tmp_path):
+    """transformers reads tokenizer.json, this program spiece.model: a difference is refused."""
+    import shutil
+    shutil.copytree(folders(SHAPES[0]) / "tokenizer", tmp_path / "copy")
+    path = tmp_path / "copy" / "tokenizer.json"
+    saved = json.loads(path.read_text())
+    saved["pre_tokenizer"]["prepend_scheme"] = "never"
+    path.write_text(json.dumps(saved))
+    error = dump("tokens", dict(folder=tmp_path / "copy", prompts=["a"], limit=4), ok=False)
+    assert "prepend_scheme" in error
+
+
 @pytest.mark.parametrize("shape", [SHAPES[0], SHAPES[1], SHAPES[4]], ids=lambda s: s.name)
 def test_the_encoder_equals_diffusers(shape, folders, dump):
     """A video to its latents: the mean of the posterior, normalised."""
