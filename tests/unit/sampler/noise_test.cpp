@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <vector>
 
 #include "core/base/error.h"
 
@@ -27,7 +28,7 @@ TEST(SeededNoise, IsTorchs) {
 
 // Equal keys give equal noise; a key that differs in one character gives unrelated noise.
 TEST(KeyedNoise, DependsOnTheKeyAlone) {
-  const at::IntArrayRef shape = {4, 1000};
+  const std::vector<std::int64_t> shape{4, 1000};
   const at::Tensor a = keyed_noise("seed 7/step 3", shape);
   EXPECT_TRUE(at::equal(a, keyed_noise("seed 7/step 3", shape)));
   EXPECT_LT(std::abs(cosine(a, keyed_noise("seed 7/step 4", shape))), 0.08);

@@ -48,7 +48,7 @@ at::Tensor truth(std::int64_t count) {
 
 // Wasserstein-1 distance of the sampler's distribution to the data's.
 double distance(const SchedulerConfig& config, StepOptions options, std::int64_t steps) {
-  constexpr std::int64_t kCount = 60000;
+  constexpr std::int64_t kCount = 40000;
   Stepper stepper(config, make_flow_schedule(config, steps), options);
   at::Tensor x = seeded_noise(5, {kCount}).to(at::kDouble);
   while (!stepper.done()) {
@@ -72,11 +72,11 @@ TEST(Stepper, MarginalsAreThoseOfTheFlow) {
   EXPECT_LT(distance(unipc, none, 50), 0.04);
 }
 
-// CPS keeps the coefficients but not the distribution: more steps do not help.
+// CPS keeps the coefficients but not the distribution: with many steps, where the others converge,
+// it stays away.
 TEST(Stepper, CpsIsNotMarginalPreserving) {
-  const StepOptions cps{Stochastic::kCps, 0.7};
-  EXPECT_GT(distance(euler(), cps, 50), 0.08);
-  EXPECT_GT(distance(euler(), cps, 200), 0.08);
+  EXPECT_GT(distance(euler(), {Stochastic::kCps, 0.7}, 200), 0.03);
+  EXPECT_LT(distance(euler(), {Stochastic::kFlowSde, 0.7}, 200), 0.02);
 }
 
 // With eta 0 every kind of noise is the deterministic Euler step.
