@@ -1,5 +1,6 @@
 #include "sampler/schedulers/stepper.h"
 
+#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/equal.h>
 #include <ATen/ops/sigmoid.h>
@@ -49,6 +50,7 @@ at::Tensor truth(std::int64_t count) {
 // Wasserstein-1 distance of the sampler's distribution to the data's.
 double distance(const SchedulerConfig& config, StepOptions options, std::int64_t steps) {
   constexpr std::int64_t kCount = 40000;
+  at::set_num_threads(1);  // short loops: threads would mostly wait for each other
   Stepper stepper(config, make_flow_schedule(config, steps), options);
   at::Tensor x = seeded_noise(5, {kCount}).to(at::kDouble);
   while (!stepper.done()) {
