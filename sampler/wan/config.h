@@ -1,4 +1,4 @@
-// What the config files of a diffusers WanPipeline folder say. Torch-free.
+// What the config files of a diffusers WanPipeline folder say. Torch-free. Public header.
 #pragma once
 
 #include <array>
@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "core/base/export.h"
 #include "sampler/schedulers/config.h"
 
 namespace bestreel::wan {
@@ -68,6 +69,6 @@ struct PipelineConfig {
 /// Errors: "checkpoint_missing" (no model_index.json, or a part that it names), "json_malformed",
 /// "checkpoint_foreign" (another pipeline), "checkpoint_unsupported" (a setting that this engine
 /// does not do, such as image conditioning), "scheduler_unsupported".
-PipelineConfig read_pipeline_config(const std::string& folder);
+BESTREEL_API PipelineConfig read_pipeline_config(const std::string& folder);
 
 }  // namespace bestreel::wan

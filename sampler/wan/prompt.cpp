@@ -108,8 +108,15 @@ std::size_t terminal_escape(std::u32string_view s) {
   return (last >= U'A' && last <= U'Z') || (last >= U'a' && last <= U'z') ? at + 1 : 0;
 }
 
+// What Windows-1252 writes as 0x80 to 0x9F; the unassigned five are controls.
+constexpr std::u32string_view kUpper =
+    U"\u20AC\u0081\u201A\u0192\u201E\u2026\u2020\u2021\u02C6\u2030\u0160\u2039\u0152\u008D\u017D"
+    U"\u008F\u0090\u2018\u2019\u201C\u201D\u2022\u2013\u2014\u02DC\u2122\u0161\u203A\u0153\u009D"
+    U"\u017E\u0178";
+
 // One character of fix_text, in the order of its fixers.
 void fix_character(char32_t c, std::u32string& out) {
+  if (c >= 0x80 && c < 0xA0) c = kUpper[c - 0x80];  // nobody means the control
   if (const std::u32string_view parts = ligature(c); !parts.empty()) {
     for (const char32_t part : parts) fix_character(part, out);
   } else if (c == 0x3000) {
@@ -120,7 +127,7 @@ void fix_character(char32_t c, std::u32string& out) {
     out += U'\'';
   } else if (c >= 0x201C && c < 0x2020) {
     out += U'"';
-  } else if (c == 0x2028 || c == 0x2029 || c == 0x85) {
+  } else if (c == 0x2028 || c == 0x2029) {
     out += U'\n';
   } else if (!is_control(c)) {
     out += c;
@@ -155,10 +162,6 @@ bool is_space(char32_t c) {
 // The byte that Windows-1252 writes for c, or -1.
 int windows_1252(char32_t c) {
   if (c < 0x100) return static_cast<int>(c);
-  constexpr std::u32string_view kUpper =
-      U"\u20AC\u0081\u201A\u0192\u201E\u2026\u2020\u2021\u02C6\u2030\u0160\u2039\u0152\u008D\u017D"
-      U"\u008F\u0090\u2018\u2019\u201C\u201D\u2022\u2013\u2014\u02DC\u2122\u0161\u203A\u0153\u009D"
-      U"\u017E\u0178";
   const std::size_t at = kUpper.find(c);
   return at == std::u32string_view::npos ? -1 : 0x80 + static_cast<int>(at);
 }

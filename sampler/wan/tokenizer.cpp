@@ -6,12 +6,30 @@
 #include <filesystem>
 
 #include "core/base/fail.h"
+#include "core/base/json_file.h"
 
 namespace bestreel::wan {
 
 struct PromptTokenizer::Impl {
   sentencepiece::SentencePieceProcessor model;
 };
+
+namespace {
+
+// transformers prefers tokenizer.json, where the space before the text can be switched off.
+void require_leading_space(const std::string& path) {
+  const nlohmann::json file = read_json(path);
+  const auto part = file.find("pre_tokenizer");
+  if (part == file.end() || !part->is_object()) return;
+  for (const nlohmann::json& one : part->value("pretokenizers", nlohmann::json::array({*part})))
+    if (one.value("type", "") == "Metaspace" && one.value("prepend_scheme", "always") == "never")
+      fail("tokenizer_unsupported", "tokenizer",
+           "{}: \"prepend_scheme\" must be always, as in spiece.model, but is never: set it, and "
+           "delete add_prefix_space from tokenizer_config.json",
+           path);
+}
+
+}  // namespace
 
 PromptTokenizer PromptTokenizer::open(const std::string& folder) {
   const std::string path = folder + "/spiece.model";
@@ -20,6 +38,8 @@ PromptTokenizer PromptTokenizer::open(const std::string& folder) {
     fail("checkpoint_missing", "checkpoint",
          "{} is missing: download the folder tokenizer again (tokenizer.json alone is not enough)",
          path);
+  if (const std::string json = folder + "/tokenizer.json"; std::filesystem::exists(json, ignored))
+    require_leading_space(json);
   auto impl = std::make_shared<Impl>();
   if (const auto status = impl->model.Load(path); !status.ok())
     fail("tokenizer_malformed", "tokenizer",

@@ -15,7 +15,8 @@ namespace bestreel::wan {
 /// is only ever text: "</s>" inside a prompt is not the end mark. Immutable after opening.
 class BESTREEL_API PromptTokenizer {
  public:
-  /// `folder` holds spiece.model. Errors: "checkpoint_missing", "tokenizer_malformed".
+  /// `folder` holds spiece.model. Errors: "checkpoint_missing", "tokenizer_malformed",
+  /// "tokenizer_unsupported" (a tokenizer.json beside it that says otherwise).
   static PromptTokenizer open(const std::string& folder);
 
   /// ids with the end mark, at most `limit` of them; never empty.

@@ -13,6 +13,7 @@
 #include <ATen/ops/rms_norm.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
 #include <ATen/ops/silu.h>
+#include <ATen/ops/stack.h>
 #include <ATen/ops/view_as_complex.h>
 #include <ATen/ops/view_as_real.h>
 #include <ATen/ops/zeros.h>
@@ -83,26 +84,34 @@ Transformer::Transformer(const Weights& w, const TransformerConfig& c)
   final_modulation_ = w.wide("scale_shift_table", {1, 2, dim}).view({2, dim});
 }
 
-// Unit complex numbers (tokens, 1, head_dim / 2): a third of the pairs each turn with the row and
-// the column, the rest with the frame.
+// Complex numbers (tokens, 1, head_dim / 2) that turn pairs by the frame, the row and the column.
+//
+// Which pairs turn at which speed, and by which axis, the reference decides in two places, with
+// 2 (d / 6) and with d / 3 of d = head_dim dimensions for rows and columns. Where these differ, a
+// pair at the border has its cosine from one axis and its sine from another; models are trained so.
 at::Tensor Transformer::rotation(std::int64_t frames, std::int64_t height,
                                  std::int64_t width) const {
-  const std::int64_t head = config_.attention_head_dim, space = 2 * (head / 6);
-  const auto angles = [&](std::int64_t size, std::int64_t dim) {
+  const std::int64_t head = config_.attention_head_dim, speeds = 2 * (head / 6), third = head / 3;
+  const auto speed = [&](std::int64_t dim) {
     const at::Tensor exponent = at::arange(0, dim, 2, at::kDouble).div(static_cast<double>(dim));
-    return at::arange(size, at::kDouble).unsqueeze(1) * at::pow(kTheta, exponent).reciprocal();
+    return at::pow(kTheta, exponent).reciprocal();
   };
-  const auto spread = [&](const at::Tensor& a, at::IntArrayRef shape) {
-    std::vector<std::int64_t> view = shape.vec();
-    view.push_back(a.size(1));
-    return a.view(view).expand({frames, height, width, a.size(1)});
+  const at::Tensor all = at::cat({speed(head - 2 * speeds), speed(speeds), speed(speeds)});
+  const at::Tensor place[3] = {at::arange(frames, at::kDouble).view({frames, 1, 1}),
+                               at::arange(height, at::kDouble).view({1, height, 1}),
+                               at::arange(width, at::kDouble).view({1, 1, width})};
+  // Dimension 2 i (cosine) or 2 i + 1 (sine) of every pair, times its position.
+  const auto angles = [&](std::int64_t odd) {
+    std::vector<at::Tensor> columns;
+    for (std::int64_t i = 0; i < head / 2; ++i) {
+      const std::int64_t dim = 2 * i + odd, axis = dim < head - 2 * third ? 0
+                                                   : dim < head - third   ? 1
+                                                                          : 2;
+      columns.push_back(place[axis].mul(all[i]).expand({frames, height, width}));
+    }
+    return at::stack(columns, -1).view({frames * height * width, 1, head / 2});
   };
-  const at::Tensor angle = at::cat({spread(angles(frames, head - 2 * space), {frames, 1, 1}),
-                                    spread(angles(height, space), {1, height, 1}),
-                                    spread(angles(width, space), {1, 1, width})},
-                                   -1)
-                               .reshape({frames * height * width, 1, head / 2});
-  return at::complex(angle.cos().to(at::kFloat), angle.sin().to(at::kFloat)).to(device_);
+  return at::complex(angles(0).cos().to(at::kFloat), angles(1).sin().to(at::kFloat)).to(device_);
 }
 
 // (rows, dim) to (1, heads, rows, head_dim)

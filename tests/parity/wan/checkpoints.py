@@ -1,6 +1,7 @@
 """Random small WanPipelines, saved by diffusers itself."""
 
 import dataclasses
+import json
 import pathlib
 import tempfile
 
@@ -95,10 +96,23 @@ def tokenizer(folder):
         sentencepiece.SentencePieceTrainer.train(
             input=str(text), model_prefix=f"{scratch}/spiece", vocab_size=160, pad_id=0, eos_id=1,
             unk_id=2, bos_id=-1, pad_piece="<pad>", eos_piece="</s>", unk_piece="<unk>",
-            character_coverage=1.0, minloglevel=2)
+            character_coverage=1.0, hard_vocab_limit=False, minloglevel=2)
         (folder / "spiece.model").write_bytes(
             (pathlib.Path(scratch) / "spiece.model").read_bytes())
     return T5TokenizerFast(vocab_file=str(folder / "spiece.model"), extra_ids=0)
+
+
+def as_published(folder):
+    """google/umt5's tokenizer.json puts a space before the text, as its spiece.model does; what
+    transformers converts and saves here says "never"."""
+    path = folder / "tokenizer.json"
+    saved = json.loads(path.read_text())
+    saved["pre_tokenizer"]["prepend_scheme"] = "always"
+    path.write_text(json.dumps(saved))
+    path = folder / "tokenizer_config.json"
+    config = json.loads(path.read_text())
+    config.pop("add_prefix_space", None)
+    path.write_text(json.dumps(config))
 
 
 def rough(model, seed, skip=()):
@@ -158,4 +172,5 @@ def pipeline(shape, folder):
         transformer_2=transformer(shape, shape.seed + 40) if shape.two else None,
         boundary_ratio=shape.boundary if shape.two else None)
     pipe.save_pretrained(folder / "pipeline", max_shard_size="60KB")
+    as_published(folder / "pipeline" / "tokenizer")
     return folder / "pipeline"

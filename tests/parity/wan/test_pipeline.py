@@ -181,4 +181,94 @@ def test_impossible_sizes_explain_the_rule(folders, dump):
     for change, words in [(dict(width=40), "multiple of 16"), (dict(frames=8), "4 k + 1"),
                           (dict(height=0), "multiple of 16"), (dict(steps=0), "steps must be")]:
         error = dump("generate", {**request(shape, folders(shape)), **change}, ok=False)
-        assert words in error and "use " in error or "ask for" in error
+        assert words in error and ("use " in error or "ask for" in error)
+
+
+def test_a_fork_with_its_key_is_the_same_video(folders, dump):
+    """Stochastic steps: the key decides; going back to step 1 has that step's noise level."""
+    shape = SHAPES[0]
+    for kind, eta in [("flow-sde", 0.7), ("ddim", 0.5), ("cps", 0.5)]:
+        asked = dict(request(shape, folders(shape)), stochastic=kind, eta=eta, fork_at=7, steps=9)
+        ours = dump("generate", asked)
+        assert ours["same_key_equal"] and not ours["other_key_equal"]
+        assert ours["back_step"] == 1 and ours["back_finite"]
+        assert ours["back_std"] > 0.6
+
+
+def test_guidance_one_needs_no_negative(folders, dump):
+    """One forward a step, and the negative prompt changes nothing."""
+    shape = SHAPES[0]
+    results = []
+    for negative in ("a blue square", "something else"):
+        ours = dump("generate", {**request(shape, folders(shape)), "guidance": 1.0, "steps": 3,
+                                 "negative": negative})
+        assert ours["forwards"] == 3 and "negative" not in ours
+        results.append(ours["array"]("latents.f32", [3, *ours["latents"]]))
+    assert np.array_equal(*results)
+
+
+def test_nan_in_latents_is_a_sentence(folders, dump):
+    """One lost candidate names its reason; finite latents decode and have a small preview."""
+    shape = SHAPES[1]
+    rng = np.random.default_rng(0)
+    size = (1, shape.z_dim, 5, shape.height // 8, shape.width // 8)
+    asked = dict(folder=folders(shape), width=shape.width, height=shape.height, frames=shape.frames)
+    good = rng.standard_normal(size).astype(np.float32)
+    ours = dump("decode", dict(asked, latents=good))
+    assert ours["preview"] == [5, 3, size[3], size[4]]
+    video = ours["array"]("frames.u8", [shape.frames, 3, shape.height, shape.width]).astype(float)
+    small = ours["array"]("preview.u8", ours["preview"]).astype(float)
+    means = video[0].reshape(3, size[3], 8, size[4], 8).mean((2, 4))
+    assert np.corrcoef(means.ravel(), small[0].ravel())[0, 1] > 0.5
+    bad = good.copy()
+    bad[0, 3, 2, 1, 1] = np.nan
+    assert "NaN" in dump("decode", dict(asked, latents=bad), ok=False)
+
+
+ORIGINAL = {"attn1.to_q": "self_attn.q", "attn2.to_out.0": "cross_attn.o",
+            "ffn.net.0.proj": "ffn.0", "ffn.net.2": "ffn.2"}
+
+
+@pytest.mark.parametrize("naming", ["diffusers", "comfyui", "kohya"])
+def test_a_lora_is_the_sum(naming, folders, dump, tmp_path):
+    """Merged at load: W + scale alpha / rank B A, under the names of three tools."""
+    import shutil
+    from safetensors.torch import load_file, save_file
+    shape = SHAPES[0]
+    torch.manual_seed(3)
+    merged = tmp_path / "merged"
+    shutil.copytree(folders(shape), merged)
+    shards = list((merged / "transformer").glob("*.safetensors"))
+    weights = {f: load_file(f) for f in shards}
+    lora, rank, alpha, scale = {}, 3, 2.0, 0.8
+    for ours, theirs in ORIGINAL.items():
+        name = f"blocks.1.{ours}.weight"
+        file = next(f for f in shards if name in weights[f])
+        out, inner = weights[file][name].shape
+        a, b = torch.randn(rank, inner), torch.randn(out, rank) / inner
+        strength = scale if naming == "diffusers" else scale * alpha / rank
+        weights[file][name] = (weights[file][name] + strength * b @ a).contiguous()
+        if naming == "diffusers":
+            key = f"transformer.blocks.1.{ours}"
+            lora[key + ".lora_A.weight"], lora[key + ".lora_B.weight"] = a, b
+            continue
+        key = f"blocks.1.{theirs}"
+        key = "diffusion_model." + key if naming == "comfyui" else "lora_unet_" + key.replace(".", "_")
+        lora[key + ".lora_down.weight"], lora[key + ".lora_up.weight"] = a, b
+        lora[key + ".alpha"] = torch.tensor(alpha)
+    for file, tensors in weights.items():
+        save_file(tensors, file, metadata={"format": "pt"})
+    save_file(lora, tmp_path / "lora.safetensors")
+
+    def latents(folder, **more):
+        ours = dump("generate", {**request(shape, folder), "steps": 2, **more})
+        return ours["array"]("latents.f32", [2, *ours["latents"]])
+
+    files = [dict(path=str(tmp_path / "lora.safetensors"), scale=scale)]
+    with_lora, expected, plain = (latents(folders(shape), lora=files), latents(merged),
+                                  latents(folders(shape)))
+    assert np.abs(with_lora - expected).max() <= 1e-5 * np.abs(expected).max()
+    assert np.abs(plain - expected).max() > 1e-2
+    save_file({"blocks.9.attn1.to_q.lora_A.weight": torch.zeros(2, 2)}, tmp_path / "lora.safetensors")
+    error = dump("generate", dict(request(shape, folders(shape)), lora=files), ok=False)
+    assert "blocks.9" in error
