@@ -50,4 +50,22 @@ std::string required_text(const po::variables_map& given, const Command& command
   return text;
 }
 
+po::variables_map parse_again(const Command& command, const RunSettings& settings, int threads) {
+  std::vector<std::string> argv;
+  for (std::size_t i = 2; i < settings.argv.size(); ++i) {
+    if (settings.argv[i] == "--threads") {
+      ++i;
+    } else {
+      argv.push_back(settings.argv[i]);
+    }
+  }
+  argv.insert(argv.end(), {"--threads", std::to_string(threads > 0 ? threads : settings.threads)});
+  const po::options_description options = command.options();
+  po::positional_options_description positional;
+  if (!command.positional.empty()) positional.add(command.positional.c_str(), -1);
+  po::variables_map then;
+  po::store(po::command_line_parser(argv).options(options).positional(positional).run(), then);
+  return then;
+}
+
 }  // namespace bestreel::cli

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "plugin/runs/run_view.h"
+
 namespace bestreel::cli {
 
 namespace po = boost::program_options;
@@ -32,6 +34,8 @@ Command score_command();
 Command rank_command();
 Command resume_command();
 Command export_command();
+Command generate_command();  ///< with libtorch only
+Command replay_command();    ///< with libtorch only
 Command inspect_command();
 Command parse_command();
 Command doctor_command();
@@ -44,5 +48,8 @@ int run_command(const Command& command, const std::vector<std::string>& argv);
 /// "[command] option must not be empty: pass --option METAVAR".
 std::string required_text(const po::variables_map& given, const Command& command,
                           const std::string& option, const std::string& metavar);
+
+/// A run's own command, parsed again: every option means what it meant. `threads` 0: the run's.
+po::variables_map parse_again(const Command& command, const RunSettings& settings, int threads);
 
 }  // namespace bestreel::cli

@@ -8,6 +8,9 @@
 #include <utility>
 
 #include "cli/command.h"
+#ifdef BESTREEL_WITH_TORCH
+#include "cli/generation.h"
+#endif
 #include "cli/interrupt.h"
 #include "cli/judges.h"
 #include "cli/table.h"
@@ -205,26 +208,18 @@ int run_resume(const po::variables_map& given) {
   const Command command = resume_command();
   const std::string directory = required_text(given, command, "directory", "DIR");
   const RunView view = project(RunStore::open_read_only(directory).events());
+  const int threads = given.count("threads") != 0 ? given["threads"].as<int>() : 0;
+#ifdef BESTREEL_WITH_TORCH
+  if (view.settings.command == "generate") {
+    return resume_generate(directory, view.settings, threads, given.count("json") != 0);
+  }
+#endif
   if (view.settings.command != "rank") {
     fail("run_empty", "resume", "{} holds a run that had not begun: repeat the command that made it",
          directory);
   }
-  // The run's own words, parsed again: every option means what it meant.
   const Command rank = rank_command();
-  std::vector<std::string> argv(view.settings.argv.begin() + 2, view.settings.argv.end());
-  po::options_description options = rank.options();
-  po::positional_options_description positional;
-  positional.add(rank.positional.c_str(), -1);
-  po::variables_map then;
-  // The run's thread count, unless another is asked for; then the refusal names both.
-  std::erase_if(argv, [drop = false](const std::string& word) mutable {
-    if (std::exchange(drop, word == "--threads")) return true;
-    return word == "--threads";
-  });
-  const int threads =
-      given.count("threads") != 0 ? given["threads"].as<int>() : view.settings.threads;
-  argv.insert(argv.end(), {"--threads", std::to_string(threads)});
-  po::store(po::command_line_parser(argv).options(options).positional(positional).run(), then);
+  const po::variables_map then = parse_again(rank, view.settings, threads);
   std::vector<JudgePtr> judges = make_judges(then, command);
   const RunSettings settings = make_settings(then, rank, judges);
   Ranking ranking = Ranking::resume(directory, settings, std::move(judges));

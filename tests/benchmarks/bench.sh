@@ -9,6 +9,8 @@ list() {
 ./run bench drift                                      scores from memory against scores after H.264
 ./run bench full-size [--dtype fp32|bf16] [--tokens N] the same engine with Qwen2.5-VL-7B's geometry and
                                                        random weights (20 GB of scratch disk)
+./run bench tinyworld                                  the small judge and generator against the oracle
+./run bench selection [--prompts 40] [-n 8]            what best-of-n, halving and race pick, against truth
 ./run bench build                                      a clean build, timed
 TEXT
 }
@@ -19,6 +21,8 @@ case $name in
   judge) exec "$root/.deps/venv/bin/python" "$root/tests/benchmarks/judge_bench.py" "$@" ;;
   drift) exec "$root/.deps/venv/bin/python" "$root/tests/benchmarks/drift_bench.py" "$@" ;;
   full-size) exec "$root/.deps/venv/bin/python" "$root/tests/benchmarks/full_size.py" "$@" ;;
+  tinyworld) exec "$root/.deps/venv/bin/python" "$root/examples/tinyworld/evaluate.py" "$@" ;;
+  selection) exec "$root/.deps/venv/bin/python" "$root/tests/benchmarks/selection_bench.py" "$@" ;;
   build)
     scratch=$(mktemp -d)
     trap 'rm -rf "$scratch"' EXIT

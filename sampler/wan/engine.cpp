@@ -1,0 +1,192 @@
+#include "sampler/wan/engine.h"
+
+#include <ATen/Parallel.h>
+#include <c10/core/InferenceMode.h>
+
+#include <chrono>
+#include <functional>
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "core/base/fail.h"
+#include "sampler/schedulers/noise.h"
+
+namespace bestreel::wan {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double since(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
+
+/// The tensor that an expression stands for. Fresh noise is drawn from the key like a seed's.
+at::Tensor draw(const Noise& noise, const Pipeline& pipeline, const VideoSize& size) {
+  return std::visit(
+      [&](const auto& form) -> at::Tensor {
+        using Form = std::decay_t<decltype(form)>;
+        if constexpr (std::is_same_v<Form, Noise::Seed>) {
+          return pipeline.noise(form.seed, size);
+        } else {
+          const at::Tensor parent = draw(*form.parent, pipeline, size);
+          const at::Tensor fresh = pipeline.noise(form.key, size);
+          if constexpr (std::is_same_v<Form, Noise::Neighbour>) {
+            return neighbour_noise(parent, form.cosine, fresh);
+          } else {
+            return mixed_noise(parent, form.beta, fresh);
+          }
+        }
+      },
+      noise.form());
+}
+
+/// Frames (F,3,H,W) uint8 as a video in memory that owns them.
+VideoPtr to_video(const at::Tensor& frames, Rational fps) {
+  const auto owned = std::make_shared<at::Tensor>(frames.cpu().contiguous());
+  TensorView view{owned->data_ptr(), DType::kUInt8, {}, owned->sizes().vec(), owned->strides().vec(), owned};
+  return video_from_frames(std::move(view), fps);
+}
+
+class WanEngine final : public Engine {
+ public:
+  WanEngine(std::shared_ptr<Pipeline> pipeline, EngineOptions options)
+      : pipeline_(std::move(pipeline)), options_(std::move(options)) {
+    const Settings& s = options_.settings;
+    pipeline_->check_size(s.size);
+    if (s.steps < 1 || s.steps > 1000) {
+      fail_usage("generate", "steps must be between 1 and 1000, but got {}", s.steps);
+    }
+    if (options_.fps.num < 1 || options_.fps.den < 1) {
+      fail_usage("generate", "fps must be positive, but got {}/{}", options_.fps.num, options_.fps.den);
+    }
+    capabilities_.name = "wan";
+    capabilities_.id = fmt::format(
+        "wan/{} {}x{}x{} fps={}/{} steps={} guidance={}{} noise={}/{}", pipeline_->digest().substr(0, 16),
+        s.size.width, s.size.height, s.size.frames, options_.fps.num, options_.fps.den, s.steps, s.guidance,
+        s.guidance_2 ? fmt::format("/{}", *s.guidance_2) : "", static_cast<int>(s.noise.stochastic), s.noise.eta);
+    capabilities_.scheduling = Scheduling::kPausable;
+    capabilities_.previews = true;
+    capabilities_.resamples = true;
+    capabilities_.steps = static_cast<int>(s.steps);
+    capabilities_.forwards_per_step = s.guidance > 1 ? 2 : 1;
+  }
+
+  const EngineCapabilities& capabilities() const override { return capabilities_; }
+
+  void run(std::span<const Start> starts, Observer& observer) override {
+    const c10::InferenceMode no_grad;
+    at::set_num_threads(options_.threads);
+    std::vector<Live> wave = begin(starts, observer);
+    for (int step = 0; step < capabilities_.steps && !wave.empty();) {
+      const int next = observer.next_stop(step);
+      std::vector<Live> arrived;
+      for (Live& live : wave) {
+        if (!observer.grant(live.id, step, next)) continue;
+        if (take_to(live, next, observer)) arrived.push_back(std::move(live));
+      }
+      wave = next < capabilities_.steps ? resample(std::move(arrived), observer.decide(next))
+                                        : std::vector<Live>{};
+      step = next;
+    }
+  }
+
+ private:
+  struct Live {
+    CandidateId id = 0;
+    std::string key;
+    Trajectory trajectory;
+  };
+
+  std::vector<Live> begin(std::span<const Start> starts, Observer& observer) {
+    std::map<std::pair<std::string, std::string>, ConditioningPtr> encoded;
+    std::vector<Live> wave;
+    for (const Start& start : starts) {
+      try {
+        ConditioningPtr& conditioning = encoded[{start.condition.prompt, start.condition.negative}];
+        if (!conditioning) {
+          conditioning = pipeline_->encode(start.condition.prompt, start.condition.negative,
+                                           options_.settings.guidance > 1);
+        }
+        const std::string key = start.noise.text();
+        wave.push_back({start.id, key,
+                        pipeline_->start(conditioning, options_.settings,
+                                         draw(start.noise, *pipeline_, options_.settings.size), key)});
+      } catch (const Error& error) {
+        observer.failed(start.id, 0, {error.code(), error.what()}, {});
+      }
+    }
+    pipeline_->free_text_encoder();
+    return wave;
+  }
+
+  /// Denoises one candidate to `next`, shows it there. False: it failed, or came to its end.
+  bool take_to(Live& live, int next, Observer& observer) {
+    Clock::time_point begin = Clock::now();
+    const std::int64_t before = live.trajectory.forwards();
+    const auto spent = [&] {
+      return Spent{static_cast<double>(live.trajectory.forwards() - before), since(begin), 0};
+    };
+    try {
+      while (live.trajectory.step() < next) live.trajectory.advance();
+    } catch (const Error& error) {
+      observer.failed(live.id, static_cast<int>(live.trajectory.step()), {error.code(), error.what()}, spent());
+      return false;
+    }
+    observer.advanced(live.id, next, spent());
+    const bool last = next == capabilities_.steps;
+    if (!last && !observer.wants_preview(live.id, next)) return true;
+    begin = Clock::now();
+    Shown shown = Failure{};
+    try {
+      shown = to_video(pipeline_->decode(last ? live.trajectory.x() : live.trajectory.x0_hat()), options_.fps);
+    } catch (const Error& error) {
+      shown = Failure{error.code(), error.what()};
+    }
+    const Spent decoding{0, since(begin), 0};
+    if (!last) {
+      observer.preview(live.id, next, std::move(shown), decoding);
+      return true;
+    }
+    // It is judged while the next is denoised.
+    if (std::holds_alternative<Failure>(shown)) {
+      observer.failed(live.id, next, std::get<Failure>(shown), decoding);
+    } else {
+      observer.finished(live.id, std::get<VideoPtr>(shown), decoding);
+    }
+    return false;
+  }
+
+  static std::vector<Live> resample(std::vector<Live> arrived, const std::vector<Slot>& slots) {
+    std::map<CandidateId, const Live*> by_id;
+    for (const Live& live : arrived) by_id[live.id] = &live;
+    std::vector<Live> next;
+    for (const Slot& slot : slots) {
+      const auto parent = by_id.find(slot.parent);
+      if (parent == by_id.end()) {
+        fail("engine_broken", "generate", "the session lets candidate {} go on from {}, which is not there: "
+             "please report this", slot.id, slot.parent);
+      }
+      const Live& from = *parent->second;
+      if (slot.parent == slot.id) {
+        next.push_back(from);
+      } else {
+        const std::string key = fmt::format("{}/fork {}", from.key, slot.key);
+        next.push_back({slot.id, key, from.trajectory.fork(key)});
+      }
+    }
+    return next;
+  }
+
+  std::shared_ptr<Pipeline> pipeline_;
+  EngineOptions options_;
+  EngineCapabilities capabilities_;
+};
+
+}  // namespace
+
+std::unique_ptr<Engine> make_engine(std::shared_ptr<Pipeline> pipeline, EngineOptions options) {
+  return std::make_unique<WanEngine>(std::move(pipeline), std::move(options));
+}
+
+}  // namespace bestreel::wan

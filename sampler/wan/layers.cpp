@@ -1,0 +1,42 @@
+#include "sampler/wan/layers.h"
+
+#include <ATen/ops/linear.h>
+
+namespace bestreel::wan {
+
+at::Tensor Linear::operator()(const at::Tensor& x) const {
+  return at::linear(x, weight, bias.defined() ? std::optional<at::Tensor>(bias) : std::nullopt);
+}
+
+Weights::Weights(const std::string& folder, const std::string& stem, at::ScalarType dtype,
+                 at::Device device, std::shared_ptr<const Lora> lora)
+    : checkpoint_(Checkpoint::open(folder, stem)),
+      dtype_(dtype),
+      device_(device),
+      lora_(std::move(lora)) {}
+
+at::Tensor Weights::load(const std::string& name, const std::vector<std::int64_t>& shape,
+                         at::ScalarType dtype) const {
+  at::Tensor tensor = checkpoint_.tensor(name, shape);
+  if (lora_) tensor = lora_->merged(name, tensor);
+  return tensor.to(device_, dtype);
+}
+
+at::Tensor Weights::tensor(const std::string& name, const std::vector<std::int64_t>& shape) const {
+  return load(name, shape, dtype_);
+}
+
+at::Tensor Weights::wide(const std::string& name, const std::vector<std::int64_t>& shape) const {
+  return load(name, shape, at::kFloat);
+}
+
+Linear Weights::linear(const std::string& name, std::int64_t out, std::int64_t in,
+                       bool bias) const {
+  return {tensor(name + ".weight", {out, in}), bias ? tensor(name + ".bias", {out}) : at::Tensor()};
+}
+
+Linear Weights::wide_linear(const std::string& name, std::int64_t out, std::int64_t in) const {
+  return {wide(name + ".weight", {out, in}), wide(name + ".bias", {out})};
+}
+
+}  // namespace bestreel::wan
