@@ -238,6 +238,8 @@ Command generate_command() {
                 ("eta", po::value<double>()->value_name("E")->default_value(2), "1/E go on at each rung (halving)")
                 ("finalists", po::value<int>()->value_name("K")->default_value(1), "come to the end (halving)")
                 ("keep", po::value<int>()->value_name("K")->default_value(2), "for the second judge (rerank)")
+                ("preview-decoder", po::value<std::string>()->value_name("FILE"),
+                 "a small decoder for previews, TAEHV layout (the model's own)")
                 ("lag", po::value<int>()->value_name("D")->default_value(0), "steps until a decision takes effect")
                 ("max-forwards", po::value<double>()->value_name("F"), "stop with the best so far")
                 ("max-seconds", po::value<double>()->value_name("S"), "stop with the best so far")

@@ -167,6 +167,7 @@ std::unique_ptr<Engine> make_engine(const po::variables_map& given, const Comman
   options.settings.noise.eta = given["eta-noise"].as<double>();
   options.fps = {number_of(given, command, "fps", 1, 240), 1};
   options.threads = given.count("threads") != 0 ? given["threads"].as<int>() : usable_cores();
+  options.preview_decoder = text_or(given, "preview-decoder", "");
   const auto pipeline = wan::Pipeline::load({.folder = required_text(given, command, "model", "FOLDER"),
                                              .dtype = given["model-dtype"].as<std::string>(),
                                              .vae_dtype = given["vae-dtype"].as<std::string>(),

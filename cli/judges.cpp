@@ -135,7 +135,7 @@ std::vector<std::string> canonical_argv(const po::variables_map& given, const Co
     if (const auto* words = boost::any_cast<std::vector<std::string>>(&value)) {
       for (const std::string& word : *words) add(path(word));
     } else if (const auto* word = boost::any_cast<std::string>(&value)) {
-      const bool is_path = name == "out" || name == "template" || name == "model" || name == "prompts" || name == "trace";
+      const bool is_path = name == "out" || name == "template" || name == "model" || name == "prompts" || name == "trace" || name == "preview-decoder";
       if (word->empty()) {
         argv.push_back("--" + name);
       } else {

@@ -16,7 +16,8 @@ install(TARGETS ${libraries} ${helpers} EXPORT BestreelTargets
 
 # Public headers: those that export something or that such a header includes. fail.h needs fmt and
 # *_detail.h are private.
-foreach(room core/base core/media core/nn plugin plugin/runs plugin/strategies reward/pixels reward/videoscore2)
+foreach(room core/base core/media core/nn plugin plugin/runs plugin/strategies reward/pixels reward/videoscore2
+        sampler sampler/schedulers sampler/wan)
   file(GLOB headers ${PROJECT_SOURCE_DIR}/${room}/*.h)
   foreach(header ${headers})
     file(STRINGS ${header} public REGEX "BESTREEL_API|Public header")

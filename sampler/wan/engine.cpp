@@ -6,11 +6,14 @@
 #include <chrono>
 #include <functional>
 #include <map>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "core/base/fail.h"
+#include "core/base/file.h"
 #include "sampler/schedulers/noise.h"
+#include "sampler/wan/tiny_decoder.h"
 
 namespace bestreel::wan {
 namespace {
@@ -65,6 +68,10 @@ class WanEngine final : public Engine {
         "wan/{} {}x{}x{} fps={}/{} steps={} guidance={}{} noise={}/{}", pipeline_->digest().substr(0, 16),
         s.size.width, s.size.height, s.size.frames, options_.fps.num, options_.fps.den, s.steps, s.guidance,
         s.guidance_2 ? fmt::format("/{}", *s.guidance_2) : "", static_cast<int>(s.noise.stochastic), s.noise.eta);
+    if (!options_.preview_decoder.empty()) {
+      preview_ = TinyDecoder::open(options_.preview_decoder, pipeline_->config().vae.z_dim);
+      capabilities_.id += fmt::format(" preview={:.16}", sha256_file(options_.preview_decoder));
+    }
     capabilities_.scheduling = Scheduling::kPausable;
     capabilities_.previews = true;
     capabilities_.resamples = true;
@@ -139,7 +146,8 @@ class WanEngine final : public Engine {
     begin = Clock::now();
     Shown shown = Failure{};
     try {
-      shown = to_video(pipeline_->decode(last ? live.trajectory.x() : live.trajectory.x0_hat()), options_.fps);
+      const at::Tensor latents = last ? live.trajectory.x() : live.trajectory.x0_hat();
+      shown = to_video(!last && preview_ ? preview_->frames(latents) : pipeline_->decode(latents), options_.fps);
     } catch (const Error& error) {
       shown = Failure{error.code(), error.what()};
     }
@@ -180,6 +188,7 @@ class WanEngine final : public Engine {
 
   std::shared_ptr<Pipeline> pipeline_;
   EngineOptions options_;
+  std::optional<TinyDecoder> preview_;
   EngineCapabilities capabilities_;
 };
 

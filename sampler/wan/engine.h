@@ -15,12 +15,14 @@ struct EngineOptions {
   Settings settings;
   Rational fps{16, 1};  ///< of the videos; Wan's own is 16
   int threads = 1;      ///< CPU threads of the denoiser and the decoder
+  /// A small decoder for previews, a .safetensors file in TAEHV's layout; empty: the model's own.
+  std::string preview_decoder;
 };
 
 /// Pausable, with previews and resampling: each trajectory is a value. Candidates are denoised one
 /// at a time, so neither their number nor the company changes a pixel. The text encoder is loaded
 /// for a wave's prompts and freed before the first step. A preview is the x0 estimate through the
-/// video decoder. Frames are copied to the CPU once they are uint8.
+/// video decoder, or through a small one. Frames are copied to the CPU once they are uint8.
 ///
 /// Errors of run(): those of Pipeline; what concerns one candidate is reported by failed().
 BESTREEL_API std::unique_ptr<Engine> make_engine(std::shared_ptr<Pipeline> pipeline,

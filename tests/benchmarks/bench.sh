@@ -10,6 +10,7 @@ list() {
 ./run bench full-size [--dtype fp32|bf16] [--tokens N] the same engine with Qwen2.5-VL-7B's geometry and
                                                        random weights (20 GB of scratch disk)
 ./run bench tinyworld                                  the small judge and generator against the oracle
+./run bench sampler [--rounds 3]                       text encoder, denoiser and decoder beside diffusers
 ./run bench selection [--prompts 40] [-n 8]            what best-of-n, halving and race pick, against truth
 ./run bench build                                      a clean build, timed
 TEXT
@@ -22,6 +23,7 @@ case $name in
   drift) exec "$root/.deps/venv/bin/python" "$root/tests/benchmarks/drift_bench.py" "$@" ;;
   full-size) exec "$root/.deps/venv/bin/python" "$root/tests/benchmarks/full_size.py" "$@" ;;
   tinyworld) exec "$root/.deps/venv/bin/python" "$root/examples/tinyworld/evaluate.py" "$@" ;;
+  sampler) exec "$root/.deps/venv/bin/python" "$root/tests/benchmarks/sampler_bench.py" "$BESTREEL_BIN" "$@" ;;
   selection) exec "$root/.deps/venv/bin/python" "$root/tests/benchmarks/selection_bench.py" "$@" ;;
   build)
     scratch=$(mktemp -d)
