@@ -13,8 +13,17 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 GENERATOR = ROOT / "examples/tinyworld/checkpoints/generator"
 PROMPT = "a large red circle moves left over a gray background"
-SMALL = ["--model", GENERATOR, "--size", "64x64", "--frames", 17, "--fps", 4, "--steps", 6, "--guidance", 2,
-         "--judge", "tinyworld-oracle", "--threads", 1]
+USUAL = {"--model": GENERATOR, "--size": "64x64", "--frames": 17, "--fps": 4, "--steps": 6, "--guidance": 2,
+         "--judge": "tinyworld-oracle", "--threads": 1}
+
+
+def options(*override):
+    """The usual options, some of them replaced: an option may be given once."""
+    chosen = USUAL | dict(zip(override[::2], override[1::2]))
+    return [word for pair in chosen.items() for word in pair]
+
+
+SMALL = options()
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +84,7 @@ def test_the_same_command_on_a_finished_run_changes_nothing(bestreel, finished):
 
 def test_another_setting_on_the_same_directory_is_refused(bestreel, finished):
     before = files_of(finished)
-    done = bestreel("generate", *SMALL, "-p", PROMPT, "-n", 4, "--guidance", 3, "--out", finished)
+    done = bestreel("generate", *options("--guidance", 3), "-p", PROMPT, "-n", 4, "--out", finished)
     assert done.returncode != 0 and str(finished) in done.stderr
     assert files_of(finished) == before
 
@@ -114,7 +123,7 @@ def test_many_prompts_go_on_after_a_failed_one(bestreel, tmp_path):
 
 
 @pytest.mark.parametrize("arguments, code, words", [
-    (["-n", 0], 2, "n must be between 1 and"),
+    (["--n", 0], 2, "n must be between 1 and"),
     (["--size", "63x64"], 2, "multiple of"),
     (["--frames", 16], 2, "k + 1"),
     (["--steps", 0], 2, "steps must be"),
@@ -125,7 +134,7 @@ def test_many_prompts_go_on_after_a_failed_one(bestreel, tmp_path):
     (["--max-forwards", "-3"], 2, "positive"),
 ])
 def test_bad_input_is_a_sentence(bestreel, tmp_path, arguments, code, words):
-    done = bestreel("generate", *SMALL, "-p", PROMPT, "-n", 2, "--out", tmp_path / "run", *arguments)
+    done = bestreel("generate", *options("--n", 2, *arguments), "-p", PROMPT, "--out", tmp_path / "run")
     assert done.returncode == code and words in done.stderr, done.stderr
     assert not (tmp_path / "run/best.mp4").exists()
 
