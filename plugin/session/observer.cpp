@@ -274,7 +274,8 @@ std::vector<Slot> Session::Impl::apply(const Barrier& barrier, int effective,
                              {"key", slot.key}});
   }
   journal.record({event_at({"told", wave->index, "", effective}, body)});
-  for (const auto& [id, reward] : rewards) {
+  for (const auto& entry : rewards) {
+    const CandidateId id = entry.first;
     SessionTrajectory& t = trajectories.at(id);
     const auto slot =
         std::find_if(slots.begin(), slots.end(), [&](const Slot& each) { return each.id == id; });
