@@ -98,8 +98,8 @@ def best_of_n(pipe, prompt, n, judge, *, strategy="best-of-n", seeds=None, out=N
         raise usage(f"fps must be positive, but got {fps}")
     host = Host(pipe, {"prompt": prompt} | call, preview)
     if strategy == "race" and host.preview is None:
-        raise usage(f"race must see previews, but how {host.kind} decodes is not known: pass "
-                    "preview=function(pipe, x0) -> frames, or use best-of-n")
+        raise usage(f"race must see previews, which needs a scheduler that predicts flow and Wan's decoder, but got "
+                    f"{host.kind}: pass preview=function(pipe, x0) -> frames for another decoder, or use best-of-n")
     fps = [rate.numerator, rate.denominator]
     options = {
         "prompt": prompt, "negative": call.get("negative_prompt") or "",

@@ -1,8 +1,8 @@
 """A diffusers pipeline as a host: one candidate after the other, each a call of the pipeline."""
 
+import contextlib
 import functools
 import inspect
-import pathlib
 import time
 
 import numpy as np
@@ -32,7 +32,7 @@ class _Tap:
         self.scheduler, self.last = scheduler, None
 
     def __enter__(self):
-        step = self.scheduler.step
+        self.before, step = vars(self.scheduler).get("step"), self.scheduler.step
 
         @functools.wraps(step)
         def tapped(model_output, timestep, sample, *rest, **named):
@@ -44,6 +44,8 @@ class _Tap:
 
     def __exit__(self, *exception):
         del self.scheduler.step  # the class's own again
+        if self.before is not None:
+            self.scheduler.step = self.before
 
     def x0(self):
         """The x0 estimate of the step just done: of x = (1 - s) x0 + s noise and v = noise - x0."""
@@ -67,7 +69,7 @@ def wan_preview(pipe, x0):
 
 
 def predicts_flow(scheduler):
-    return hasattr(scheduler, "sigmas") and scheduler.config.get("prediction_type", "flow_prediction") == "flow_prediction"
+    return hasattr(scheduler, "sigmas") and hasattr(scheduler, "step_index") and scheduler.config.get("prediction_type", "flow_prediction") == "flow_prediction"
 
 
 def no_memory(error):
@@ -89,9 +91,9 @@ class Host:
         self._check_arguments()
         guidance = self.known.get("guidance_scale")
         self.forwards_per_step = 2 if guidance is not None and guidance > 1 else 1
-        if preview is None and predicts_flow(pipe.scheduler) and hasattr(pipe.vae.config, "latents_mean"):
+        if preview is None and hasattr(pipe, "vae") and type(pipe.vae).__name__ == "AutoencoderKLWan":
             preview = wan_preview
-        self.preview = preview
+        self.preview = preview if predicts_flow(getattr(pipe, "scheduler", None)) else None
 
     def _check_kind(self):
         if not isinstance(self.pipe, DiffusionPipeline):
@@ -123,7 +125,7 @@ class Host:
 
     def run(self, session):
         """All waves, by the protocol of plugin/engine.h."""
-        with _Tap(self.pipe.scheduler) as tap:
+        with _Tap(self.pipe.scheduler) if self.preview else contextlib.nullcontext() as tap:
             while wave := session.next_wave():
                 for start in wave:
                     _Candidate(self, session, tap, start).make()
@@ -157,9 +159,13 @@ class _Candidate:
                          "frames or a smaller picture")
             pipe.maybe_free_model_hooks()
             return
-        if self.step != self.host.steps:
+        if self.done != self.host.steps:
             raise usage(f"{self.host.kind} must take num_inference_steps = {self.host.steps} steps, but took {self.done}: "
                         "use a scheduler that takes each step once")
+        if not np.isfinite(frames[0]).all():
+            self._failed("frames_not_finite", "the decoded frames must be finite but hold NaN or infinity: this candidate "
+                         "is lost; if it happens often, use a VAE in float32")
+            return
         self.session.finished(self.id, to_uint8(frames[0]), self._lap())
 
     def _stepped(self, pipe, index, timestep, tensors):

@@ -88,7 +88,7 @@ def _callback(judge):
     def call(frames, count, height, width, result, capacity):
         try:
             answer = _answer(judge, np.ctypeslib.as_array(frames, (count, height, width, 3)).copy())
-        except Exception as error:  # of this candidate alone: the run goes on
+        except BaseException as error:  # of this candidate alone; nobody is above this thread to catch it
             sentence = f"[judge] {type(error).__name__}: {error}"
             answer = {"failure": {"code": "judge_failed", "sentence": sentence[:4000]}}
         text = json.dumps(answer).encode()
