@@ -137,7 +137,7 @@ class HostJudge final : public Judge {
   JudgeInfo info_;
 };
 
-JudgePtr checkpoint_judge(const std::string& folder, const Json& options) {
+JudgePtr checkpoint_judge(const std::string& folder, [[maybe_unused]] const Json& options) {
 #ifdef BESTREEL_WITH_TORCH
   const Json& given = options.at("judge_options");
   VideoScore2Options of;

@@ -119,6 +119,9 @@ def test_a_function_may_judge_and_fail_for_one_candidate(pipe, tmp_path):
     measures = outcome.winner.judgement["measures"]
     assert outcome.winner.reward == pytest.approx((measures["light"] + measures["red"]) / 2)
     assert outcome.winner.reward == max(one.reward for one in outcome.candidates if one.reward is not None)
+    nobody = short(pipe, tmp_path / "none", lambda frames: None, n=1)
+    assert nobody.winner is None and nobody.best is None and not (tmp_path / "none/best.mp4").exists()
+    assert "finite number" in nobody.candidates[0].judgement["failure"]["sentence"]
 
 
 def test_latents_that_are_not_finite_cost_one_candidate(pipe, tmp_path, monkeypatch):
