@@ -43,7 +43,8 @@ Model::Model(CheckpointConfig config, Tokenizer tokenizer, const Weights& weight
     if (const auto end = tokenizer_.id_of("<|im_end|>")) ends_.push_back(*end);
 }
 
-std::shared_ptr<const Model> Model::load(const std::string& folder, at::ScalarType activations) {
+std::shared_ptr<const Model> Model::load(const std::string& folder, at::ScalarType activations,
+                                         bool int8) {
   CheckpointConfig config = read_checkpoint_config(folder);
   Tokenizer tokenizer = Tokenizer::from_file(folder + "/tokenizer.json");
   if (tokenizer.vocabulary_size() > config.model.text.vocab_size)
@@ -53,9 +54,10 @@ std::shared_ptr<const Model> Model::load(const std::string& folder, at::ScalarTy
          folder, tokenizer.vocabulary_size() - 1, config.model.text.vocab_size);
   const Checkpoint checkpoint = Checkpoint::open(folder);
   std::string digest = digest_of(config, checkpoint);
-  return std::shared_ptr<const Model>(new Model(std::move(config), std::move(tokenizer),
-                                                Weights(checkpoint, activations),
-                                                std::move(digest)));
+  const Weights weights(checkpoint, activations,
+                        int8 ? int8_weights(checkpoint, digest) : Int8Weights{});
+  return std::shared_ptr<const Model>(
+      new Model(std::move(config), std::move(tokenizer), weights, std::move(digest)));
 }
 
 Prompt Model::prefill(const std::vector<std::int64_t>& prompt, const at::Tensor& patches,

@@ -17,6 +17,7 @@
 #include "reward/videoscore2/answer.h"
 #include "reward/videoscore2/batch.h"
 #include "reward/videoscore2/frames.h"
+#include "reward/videoscore2/kernels/isa.h"
 #include "reward/videoscore2/model.h"
 #include "reward/videoscore2/prompt.h"
 #include "reward/videoscore2/reader.h"
@@ -33,6 +34,9 @@ at::ScalarType activations_of(const VideoScore2Options& options) {
 }
 
 void check(const VideoScore2Options& o) {
+  current_isa();  // a wrong BESTREEL_ISA is refused before anything is read
+  if (o.weights != "file" && o.weights != "int8")
+    fail_usage("score", "--weights must be file or int8 but got \"{}\"", o.weights);
   if (o.folder.empty()) fail_usage("score", "the judge's folder must not be empty");
   if (o.threads < 0) fail_usage("score", "--threads must be at least 1 but got {}", o.threads);
   if (o.rationale < 0)
@@ -317,7 +321,8 @@ class VideoScore2Judge final : public Judge {
   explicit VideoScore2Judge(const VideoScore2Options& options)
       : setup_{.options = options,
                .query = find_template(options.folder, options.template_file),
-               .model = Model::load(options.folder, activations_of(options))} {
+               .model = Model::load(options.folder, activations_of(options),
+                                    options.weights == "int8")} {
     AnswerTokens::of(setup_.model->tokenizer());  // refuses a tokenizer that cannot score
     if (setup_.options.fps == 0) setup_.options.fps = videoscore2_profile().fps;
     JudgeInfo& info = setup_.info;
@@ -326,10 +331,12 @@ class VideoScore2Judge final : public Judge {
     // Everything that can change a score, except the thread count, which a run stores.
     const std::string settings =
         fmt::format("{} {} {} {} {} {} {} {} {}", setup_.model->digest(), setup_.query.hash,
-                    options.dtype, options.rationale, setup_.options.fps, options.max_frames,
+                    options.dtype + (options.weights == "int8" ? " int8" : ""),
+                    options.rationale, setup_.options.fps, options.max_frames,
                     options.temperature, options.temperature > 0 ? options.seed : 0,
                     options.readings);
-    info.id = fmt::format("{}-{:.16}", info.name, sha256(settings));
+    info.id = fmt::format("{}{}-{:.16}", info.name, options.weights == "int8" ? "-int8" : "",
+                          sha256(settings));
     for (const ProfileDimension& dimension : videoscore2_profile().dimensions)
       info.dimensions.push_back(dimension.name);
   }
