@@ -248,7 +248,6 @@ Command generate_command() {
                 ("trace", po::value<std::string>()->value_name("FILE"), "a time line for ui.perfetto.dev")
                 ("combine", po::value<std::string>()->value_name("HOW"),
                  "with several judges: rank-mean (default) or weights")
-                ("weights", po::value<std::string>()->value_name("W,..."), "one positive weight per judge (equal)")
                 ("top", po::value<int>()->value_name("K"), "show the K best in the table (all)")
                 ("json", "one JSON object per candidate on stdout instead of the table");
             return options;
