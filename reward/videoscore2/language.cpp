@@ -12,6 +12,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "reward/videoscore2/kernels/attention.h"
 
 namespace bestreel::videoscore2 {
 namespace {
@@ -113,8 +117,8 @@ Rotation LanguageModel::rotation(const at::Tensor& positions) const {
 }
 
 Rotation LanguageModel::rotation(std::int64_t first, std::int64_t count) const {
-  return rotation(at::arange(first, first + count, frequency_.options().dtype(at::kLong))
-                      .expand({3, count}));
+  return rotation(
+      at::arange(first, first + count, frequency_.options().dtype(at::kLong)).expand({3, count}));
 }
 
 at::Tensor LanguageModel::prompt_attention(const Layer& layer, const at::Tensor& x,
@@ -172,27 +176,60 @@ at::Tensor LanguageModel::decode_attention(std::size_t layer, const at::Tensor& 
   const std::int64_t head = config_.head_dim(), kv = config_.num_kv_heads;
   const std::int64_t group = config_.num_heads / kv;
   at::Tensor out = at::zeros({q.size(0), kv, group, head}, q.options());  // padding stays zero
-  std::int64_t ahead = 0;  // tokens of this step that stand before the row in its cache
+  std::vector<std::int64_t> places;  // of each row's token among its cache's own
   for (std::size_t r = 0; r < rows.size(); ++r) {
-    KvCache& cache = *rows[r].cache;
-    ahead = r > 0 && rows[r - 1].cache == &cache ? ahead + 1 : 0;
+    const bool again = r > 0 && rows[r - 1].cache == rows[r].cache;
+    places.push_back(again ? places.back() + 1 : rows[r].cache->length_);
     const auto row = static_cast<std::int64_t>(r);
-    const std::int64_t own = cache.length_ + ahead;
-    cache.keys_[layer].select(1, own).copy_(k[row]);
-    cache.values_[layer].select(1, own).copy_(v[row]);
-    const auto shared = [&](const at::Tensor& mine, const std::vector<at::Tensor>* stem) {
-      at::Tensor all = mine.narrow(1, 0, own + 1);
-      if (stem) all = at::cat({(*stem)[layer].narrow(1, 0, cache.stem_length()), all}, 1);
-      return all.unsqueeze(1).expand({kv, group, all.size(1), head});
-    };
-    const KvCache* stem = cache.stem_.get();
-    const at::Tensor query = q[row].view({kv, group, 1, head});
-    out[row].copy_(at::scaled_dot_product_attention(
-                       query, shared(cache.keys_[layer], stem ? &stem->keys_ : nullptr),
-                       shared(cache.values_[layer], stem ? &stem->values_ : nullptr))
-                       .squeeze(2));
+    rows[r].cache->keys_[layer].select(1, places[r]).copy_(k[row]);
+    rows[r].cache->values_[layer].select(1, places[r]).copy_(v[row]);
+  }
+  if (q.is_cpu()) {
+    attend_on_cpu(layer, q, out, rows, places);
+  } else {
+    for (std::size_t r = 0; r < rows.size(); ++r) {
+      const auto row = static_cast<std::int64_t>(r);
+      const std::int64_t length = places[r] + 1;
+      const auto shared = [&](const at::Tensor& cache) {
+        return cache.narrow(1, 0, length).unsqueeze(1).expand({kv, group, length, head});
+      };
+      out[row].copy_(at::scaled_dot_product_attention(q[row].view({kv, group, 1, head}),
+                                                      shared(rows[r].cache->keys_[layer]),
+                                                      shared(rows[r].cache->values_[layer]))
+                         .squeeze(2));
+    }
   }
   return out.view({q.size(0), kv * group * head});
+}
+
+void LanguageModel::attend_on_cpu(std::size_t layer, const at::Tensor& q, at::Tensor& out,
+                                  std::span<const DecodeRow> rows,
+                                  std::span<const std::int64_t> places) const {
+  const std::int64_t head = config_.head_dim(), width = config_.num_heads * head;
+  const Element element = activations_ == at::kBFloat16 ? Element::kBFloat16 : Element::kFloat32;
+  const AttentionShape shape{.kv_heads = config_.num_kv_heads,
+                             .group = config_.num_heads / config_.num_kv_heads,
+                             .head = head,
+                             .scale = 1 / std::sqrt(static_cast<float>(head)),
+                             .activations = element,
+                             .cache = element};
+  const auto* query = static_cast<const char*>(q.const_data_ptr());
+  auto* result = static_cast<char*>(out.mutable_data_ptr());
+  const auto bytes = static_cast<std::size_t>(width) * q.element_size();
+  std::vector<std::array<KvPart, 2>> parts(rows.size());
+  std::vector<AttentionRow> attention;
+  for (std::size_t r = 0; r < rows.size(); ++r) {
+    const KvCache& cache = *rows[r].cache;
+    std::size_t count = 0;
+    const auto add = [&](const KvCache& part, std::int64_t length) {
+      parts[r][count++] = {part.keys_[layer].const_data_ptr(), part.values_[layer].const_data_ptr(),
+                           part.keys_[layer].stride(0), length};
+    };
+    if (cache.stem_) add(*cache.stem_, cache.stem_->length_);
+    add(cache, places[r] + 1);
+    attention.push_back({query + r * bytes, {parts[r].data(), count}, result + r * bytes});
+  }
+  attend(shape, attention);
 }
 
 at::Tensor LanguageModel::decode(const at::Tensor& embeddings,

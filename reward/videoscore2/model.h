@@ -23,7 +23,7 @@ namespace bestreel::videoscore2 {
 struct Prompt {
   std::shared_ptr<const KvCache> cache;
   std::int64_t position = 0;  ///< rotary position of the next token, in all three axes
-  at::Tensor hidden;          ///< normalised hidden states: (1, hidden) of the last token, or of all
+  at::Tensor hidden;  ///< normalised hidden states: (1, hidden) of the last token, or of all
 };
 
 /// A reading of a prompt: the cache behind it, and how its tokens are turned.

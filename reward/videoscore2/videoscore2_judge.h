@@ -24,8 +24,8 @@ struct VideoScore2Options {
   /// Tokens until </think>, fewer where the model's context ends before; 0: scores at once,
   /// without reasons.
   std::int64_t rationale = 1024;
-  double fps = 0;                 ///< frames a second that the judge looks at; 0: its own, 2
-  std::int64_t max_frames = 0;    ///< 0: the reference's limit of 768
+  double fps = 0;               ///< frames a second that the judge looks at; 0: its own, 2
+  std::int64_t max_frames = 0;  ///< 0: the reference's limit of 768
 
   double temperature = 0;  ///< 0: greedy
   std::uint64_t seed = 0;  ///< of the first reading; reading k uses seed + k

@@ -100,7 +100,8 @@ json process(const json& request, const std::string& out) {
   config.top_k = request["top_k"];
   config.top_p = request["top_p"];
   const SamplingOptions options{request["sample"], request["temperature"], 0};
-  write_array(out + "/processed.f32", process_logits(logits.unsqueeze(0), seen.unsqueeze(0), config, options));
+  write_array(out + "/processed.f32",
+              process_logits(logits.unsqueeze(0), seen.unsqueeze(0), config, options));
   return json::object();
 }
 
