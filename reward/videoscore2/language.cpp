@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstring>
 
 #include "reward/videoscore2/kernels/attention.h"
 
@@ -23,13 +24,18 @@ namespace {
 // The MLP is several times as wide as the model: a long prompt goes through it in parts.
 constexpr std::int64_t kMlpRows = 4096;
 
-// In groups that take the path with a fixed order for every output.
-at::Tensor by_row(const Linear& linear, const at::Tensor& x) {
-  constexpr std::int64_t kGroup = 8;
-  if (x.size(0) <= kGroup || !x.is_cpu()) return linear(x);
-  std::vector<at::Tensor> parts;
-  for (const at::Tensor& part : x.split(kGroup)) parts.push_back(linear(part));
-  return at::cat(parts);
+// Puts a row (kv_heads, head) in its place in a cache (kv_heads, capacity, head).
+void store(const at::Tensor& cache, std::int64_t place, const at::Tensor& rows, std::int64_t row) {
+  if (!cache.is_cpu()) {
+    cache.select(1, place).copy_(rows[row]);
+    return;
+  }
+  const std::int64_t bytes = cache.size(2) * static_cast<std::int64_t>(cache.element_size());
+  const auto* from = static_cast<const char*>(rows.const_data_ptr()) + row * cache.size(0) * bytes;
+  auto* to = static_cast<char*>(cache.mutable_data_ptr()) + place * bytes;
+  for (std::int64_t head = 0; head < cache.size(0); ++head)
+    std::memcpy(to + head * cache.size(1) * bytes, from + head * bytes,
+                static_cast<std::size_t>(bytes));
 }
 
 void silu_by_row(at::Tensor& x) {
@@ -180,9 +186,8 @@ at::Tensor LanguageModel::decode_attention(std::size_t layer, const at::Tensor& 
   for (std::size_t r = 0; r < rows.size(); ++r) {
     const bool again = r > 0 && rows[r - 1].cache == rows[r].cache;
     places.push_back(again ? places.back() + 1 : rows[r].cache->length_);
-    const auto row = static_cast<std::int64_t>(r);
-    rows[r].cache->keys_[layer].select(1, places[r]).copy_(k[row]);
-    rows[r].cache->values_[layer].select(1, places[r]).copy_(v[row]);
+    store(rows[r].cache->keys_[layer], places[r], k, static_cast<std::int64_t>(r));
+    store(rows[r].cache->values_[layer], places[r], v, static_cast<std::int64_t>(r));
   }
   if (q.is_cpu()) {
     attend_on_cpu(layer, q, out, rows, places);
@@ -249,21 +254,21 @@ at::Tensor LanguageModel::decode(const at::Tensor& embeddings,
   for (std::size_t i = 0; i < layers_.size(); ++i) {
     const Layer& layer = layers_[i];
     at::Tensor y = layer.attention_norm(x);
-    const at::Tensor q = rotate(by_row(layer.q, y).view({n, config_.num_heads, head}), turn);
-    const at::Tensor k = rotate(by_row(layer.k, y).view({n, config_.num_kv_heads, head}), turn);
-    const at::Tensor v = by_row(layer.v, y).view({n, config_.num_kv_heads, head});
-    x.add_(by_row(layer.o, decode_attention(i, q, k, v, rows)));
+    const at::Tensor q = rotate(layer.q(y).view({n, config_.num_heads, head}), turn);
+    const at::Tensor k = rotate(layer.k(y).view({n, config_.num_kv_heads, head}), turn);
+    const at::Tensor v = layer.v(y).view({n, config_.num_kv_heads, head});
+    x.add_(layer.o(decode_attention(i, q, k, v, rows)));
     y = layer.mlp_norm(x);
-    at::Tensor gate = by_row(layer.gate, y);
+    at::Tensor gate = layer.gate(y);
     silu_by_row(gate);
-    x.add_(by_row(layer.down, gate.mul_(by_row(layer.up, y))));
+    x.add_(layer.down(gate.mul_(layer.up(y))));
   }
   for (const DecodeRow& row : rows) ++row.cache->length_;
   return norm_(x);
 }
 
 at::Tensor LanguageModel::logits(const at::Tensor& hidden) const {
-  return by_row(head_, hidden).to(at::kFloat);
+  return head_(hidden).to(at::kFloat);
 }
 
 }  // namespace bestreel::videoscore2

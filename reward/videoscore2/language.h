@@ -51,11 +51,12 @@ struct DecodeRow {
 };
 
 /// Note [A row is alone]: a decode step runs the tokens of many sequences in one pass over the
-/// weights, and yet each row has the bits that it would have alone (P1). On the CPU projections sum
-/// each output in a fixed order; attention is per sequence; and what libtorch vectorises goes row
-/// by row where the scalar tail of a loop has other bits than its body (SiLU; the rotation is a
-/// table made once a sequence). Additions, products, roots and conversions are exact or rounded
-/// once either way. On other devices a step has one fixed number of rows instead.
+/// weights, and yet each row has the bits that it would have alone (P1). On the CPU projections and
+/// attention are kernels that sum each output in a fixed order; a library's product would not do,
+/// not even row by row, since its bits depend on how its operands are aligned. What libtorch
+/// vectorises goes row by row where the scalar tail of a loop has other bits than its body (SiLU;
+/// the rotation is a table made once a sequence). Additions, products, roots and conversions are
+/// exact or rounded once either way. On other devices a step has one fixed number of rows instead.
 class LanguageModel {
  public:
   LanguageModel(const Weights& weights, const TextConfig& config);
