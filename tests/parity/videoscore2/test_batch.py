@@ -25,7 +25,7 @@ def odd(tmp_path_factory):
 def requests(tmp_path_factory):
     folder = tmp_path_factory.mktemp("clips")
     videos = [clips.write_clip(folder / f"{i}.mp4", frames, size, seed=i)
-              for i, (frames, size) in enumerate([(12, (48, 64)), (30, (64, 48)), (5, (64, 96))])]
+              for i, (frames, size) in enumerate([(2, (48, 64)), (3, (64, 48)), (5, (64, 96))])]
     return [dict(video=str(videos[i % 3]), prompt="a square moves left " * (1 + i % 4) + str(i))
             for i in range(16)]
 
