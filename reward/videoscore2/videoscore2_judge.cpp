@@ -115,9 +115,7 @@ class SpanSource final : public RequestSource {
     const std::size_t i = next_++;
     return Item{i, requests_[i], stop_};
   }
-  void done(std::uint64_t ticket, Result result) override {
-    results_[ticket] = std::move(result);
-  }
+  void done(std::uint64_t ticket, Result result) override { results_[ticket] = std::move(result); }
   std::vector<Result> results() && { return std::move(results_); }
 
  private:
@@ -147,9 +145,9 @@ class Stream {
   Stream(const Setup& setup, RequestSource& source)
       : setup_(setup),
         source_(source),
-        batch_(setup.model, videoscore2_profile(), setup.options.slots,
-               {.sample = setup.options.temperature > 0, .temperature = setup.options.temperature}) {
-  }
+        batch_(
+            setup.model, videoscore2_profile(), setup.options.slots,
+            {.sample = setup.options.temperature > 0, .temperature = setup.options.temperature}) {}
 
   void run() {
     for (;;) {
@@ -214,9 +212,9 @@ class Stream {
         plan_frames(request.video->info(), {options.fps, options.max_frames}, config.processor);
     const Grid& grid = job.plan.grid;
     const std::int64_t unit = config.processor.merge_size * config.processor.merge_size;
-    job.tokens =
-        prompt_ids(model.tokenizer(), config.chat, query_text(setup_.query, request.condition.prompt),
-                   config.model.video_token_id, grid[0] * grid[1] * grid[2] / unit);
+    job.tokens = prompt_ids(model.tokenizer(), config.chat,
+                            query_text(setup_.query, request.condition.prompt),
+                            config.model.video_token_id, grid[0] * grid[1] * grid[2] / unit);
     // A short context leaves less room for reasons; the scores always have theirs.
     const auto size = static_cast<std::int64_t>(job.tokens.size());
     const std::int64_t limit = config.model.text.max_positions;
