@@ -19,17 +19,18 @@ DecodeBatch::DecodeBatch(std::shared_ptr<const Model> model, const Profile& prof
       width_(slots),
       sampling_(sampling) {}
 
-void DecodeBatch::join(ReadingKey key, const Prompt& prompt, const std::vector<std::int64_t>& tokens,
-                       std::int64_t budget, std::uint64_t seed) {
+void DecodeBatch::join(ReadingKey key, const Prompt& prompt,
+                       const std::vector<std::int64_t>& tokens, std::int64_t budget,
+                       std::uint64_t seed) {
   SamplingOptions sampling = sampling_;
   sampling.seed = seed;
   digit_ids_ = digit_ids_.to(prompt.hidden.device());
-  slots_.push_back({.key = key,
-                    .sequence = model_->fork(prompt, answer_room(profile_, budget)),
-                    .writer = std::make_unique<AnswerWriter>(*model_, profile_, answer_, budget,
-                                                             sampling),
-                    .hidden = prompt.hidden,
-                    .prompt = tokens});
+  slots_.push_back(
+      {.key = key,
+       .sequence = model_->fork(prompt, answer_room(profile_, budget)),
+       .writer = std::make_unique<AnswerWriter>(*model_, profile_, answer_, budget, sampling),
+       .hidden = prompt.hidden,
+       .prompt = tokens});
 }
 
 void DecodeBatch::drop(std::uint64_t request) {

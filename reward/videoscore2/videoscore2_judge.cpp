@@ -115,9 +115,7 @@ class SpanSource final : public RequestSource {
     const std::size_t i = next_++;
     return Item{i, requests_[i], stop_};
   }
-  void done(std::uint64_t ticket, Result result) override {
-    results_[ticket] = std::move(result);
-  }
+  void done(std::uint64_t ticket, Result result) override { results_[ticket] = std::move(result); }
   std::vector<Result> results() && { return std::move(results_); }
 
  private:
@@ -147,9 +145,9 @@ class Stream {
   Stream(const Setup& setup, RequestSource& source)
       : setup_(setup),
         source_(source),
-        batch_(setup.model, videoscore2_profile(), setup.options.slots,
-               {.sample = setup.options.temperature > 0, .temperature = setup.options.temperature}) {
-  }
+        batch_(
+            setup.model, videoscore2_profile(), setup.options.slots,
+            {.sample = setup.options.temperature > 0, .temperature = setup.options.temperature}) {}
 
   void run() {
     for (;;) {
@@ -214,9 +212,9 @@ class Stream {
         plan_frames(request.video->info(), {options.fps, options.max_frames}, config.processor);
     const Grid& grid = job.plan.grid;
     const std::int64_t unit = config.processor.merge_size * config.processor.merge_size;
-    job.tokens =
-        prompt_ids(model.tokenizer(), config.chat, query_text(setup_.query, request.condition.prompt),
-                   config.model.video_token_id, grid[0] * grid[1] * grid[2] / unit);
+    job.tokens = prompt_ids(model.tokenizer(), config.chat,
+                            query_text(setup_.query, request.condition.prompt),
+                            config.model.video_token_id, grid[0] * grid[1] * grid[2] / unit);
     // A short context leaves less room for reasons; the scores always have theirs.
     const auto size = static_cast<std::int64_t>(job.tokens.size());
     const std::int64_t limit = config.model.text.max_positions;
@@ -329,14 +327,12 @@ class VideoScore2Judge final : public Judge {
     info.name = videoscore2_profile().name;
     info.slots = static_cast<std::size_t>(options.slots);
     // Everything that can change a score, except the thread count, which a run stores.
-    const std::string settings =
-        fmt::format("{} {} {} {} {} {} {} {} {}", setup_.model->digest(), setup_.query.hash,
-                    options.dtype + (options.weights == "int8" ? " int8" : ""),
-                    options.rationale, setup_.options.fps, options.max_frames,
-                    options.temperature, options.temperature > 0 ? options.seed : 0,
-                    options.readings);
-    info.id = fmt::format("{}{}-{:.16}", info.name, options.weights == "int8" ? "-int8" : "",
-                          sha256(settings));
+    const std::string precision = options.weights == "int8" ? "-int8" : "";
+    const std::string settings = fmt::format(
+        "{} {} {}{} {} {} {} {} {} {}", setup_.model->digest(), setup_.query.hash, options.dtype,
+        precision, options.rationale, setup_.options.fps, options.max_frames, options.temperature,
+        options.temperature > 0 ? options.seed : 0, options.readings);
+    info.id = fmt::format("{}{}-{:.16}", info.name, precision, sha256(settings));
     for (const ProfileDimension& dimension : videoscore2_profile().dimensions)
       info.dimensions.push_back(dimension.name);
   }

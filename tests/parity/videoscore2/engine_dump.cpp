@@ -21,9 +21,36 @@ at::ScalarType dtype_of(const json& request) {
   return request.value("dtype", "fp32") == "bf16" ? at::kBFloat16 : at::kFloat;
 }
 
+// Tokens a second of `width` readings of one prompt that are decoded together; the tokens are those
+// with the largest logits, as in a reading.
+double batch_rate(const Model& model, const Prompt& prompt, std::int64_t width,
+                  std::int64_t steps) {
+  std::vector<Sequence> sequences;
+  for (std::int64_t i = 0; i < width; ++i) sequences.push_back(model.fork(prompt, steps + 1));
+  std::vector<std::int64_t> tokens(static_cast<std::size_t>(width), 1);
+  const auto begin = std::chrono::steady_clock::now();
+  for (std::int64_t step = 0; step < steps; ++step) {
+    std::vector<NextToken> rows;
+    for (std::size_t i = 0; i < sequences.size(); ++i) rows.push_back({&sequences[i], tokens[i]});
+    const at::Tensor next =
+        choose_tokens(model.language().logits(model.step(rows, width)), {}).cpu();
+    std::copy_n(next.const_data_ptr<std::int64_t>(), width, tokens.begin());
+  }
+  return static_cast<double>(width * steps) /
+         std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
 json forward(const json& request, const std::string& out) {
   if (request.contains("threads")) at::set_num_threads(request["threads"]);
-  const auto model = Model::load(request["folder"], dtype_of(request));
+  using Clock = std::chrono::steady_clock;
+  const auto since = [](Clock::time_point begin) {
+    return std::chrono::duration<double>(Clock::now() - begin).count();
+  };
+  json result;
+  const auto start = Clock::now();
+  const auto model =
+      Model::load(request["folder"], dtype_of(request), request.value("int8", false));
+  result["load_seconds"] = since(start);
   const VisionConfig& vision = model->config().model.vision;
   const auto ids = request["ids"].get<std::vector<std::int64_t>>();
   const auto grid = request["grid"].get<Grid>();
@@ -34,11 +61,6 @@ json forward(const json& request, const std::string& out) {
       read_array(request["patches"], {grid[0] * grid[1] * grid[2], width}, at::kFloat);
   const auto size = static_cast<std::int64_t>(ids.size());
 
-  using Clock = std::chrono::steady_clock;
-  const auto since = [](Clock::time_point begin) {
-    return std::chrono::duration<double>(Clock::now() - begin).count();
-  };
-  json result;
   const bool every = request.value("every_logit", true);
   Prompt prompt;
   at::Tensor logits;
@@ -52,6 +74,11 @@ json forward(const json& request, const std::string& out) {
                                             CLOCKS_PER_SEC);
   }
   write_array(out + "/logits.f32", logits);
+  if (request.value("time_vision", false)) {
+    const auto begin = Clock::now();
+    model->vision()(patches, grid, {});
+    result["vision_seconds"] = since(begin);
+  }
   at::Tensor hidden = prompt.hidden.narrow(0, prompt.hidden.size(0) - 1, 1);
   Sequence sequence = model->fork(prompt, steps + 1);
 
@@ -87,6 +114,8 @@ json forward(const json& request, const std::string& out) {
     hidden = model->step({&next, 1}, 1);
   }
   result["decode_seconds"] = since(begin);
+  for (const std::int64_t width : request.value("widths", std::vector<std::int64_t>{}))
+    result["batch_tokens_per_second"].push_back(batch_rate(*model, prompt, width, steps));
   return result;
 }
 
@@ -100,7 +129,8 @@ json process(const json& request, const std::string& out) {
   config.top_k = request["top_k"];
   config.top_p = request["top_p"];
   const SamplingOptions options{request["sample"], request["temperature"], 0};
-  write_array(out + "/processed.f32", process_logits(logits.unsqueeze(0), seen.unsqueeze(0), config, options));
+  write_array(out + "/processed.f32",
+              process_logits(logits.unsqueeze(0), seen.unsqueeze(0), config, options));
   return json::object();
 }
 
