@@ -8,11 +8,12 @@
 Writes the checkpoint to a scratch folder that it deletes, and measures load, peak memory, the vision
 tower, prefill and decode at several batch widths: the engine, the engine with int8 weights, and
 transformers 4.53.3 with the same weights, threads and, with --dtype bf16, activations (its own fp32
-would take 33 GB). Two such processes do not fit into 24 GB, so they run one at a
-time, in turn, --rounds times; the medians are printed. The engine decodes through the batch that the judge uses. Memory is the greatest resident set, mapped
-weights included. --rank also ranks 8 clips with reasons of 300 tokens, which takes minutes; the
-reference's time for the same, one by one, is estimated from its rates. --layers and --depth shrink
-the model for a short try. Random weights cost what real ones cost; their scores mean nothing.
+would take 33 GB). Two such processes do not fit into 24 GB, so they run one at a time, in turn,
+--rounds times; the medians are printed. The engine decodes through the batch that the judge uses.
+Memory is the greatest resident set, mapped weights included. --rank also ranks 8 clips with reasons
+of 300 tokens, which takes minutes; the reference's time for the same, one by one, is estimated from
+its rates. --layers and --depth shrink the model for a short try. Random weights cost what real ones
+cost; their scores mean nothing.
 """
 
 import argparse
