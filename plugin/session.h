@@ -33,11 +33,12 @@ namespace bestreel {
 using Keep = std::function<std::string(const std::string& name, const VideoPtr& video)>;
 
 struct SessionOptions {
-  /// What has to be equal for a resume; the session itself fills in negative prompt, engine,
-  /// strategy and limits. `settings.prompt` is the condition's.
+  /// What has to be equal for a resume; the session itself fills in prompts, judge ids, engine,
+  /// strategy and limits and, where they are empty, command (the engine's name) and judges (theirs).
   RunSettings settings;
   Condition condition;
   Keep keep;                       ///< required
+  Keep keep_lossless;              ///< keeps each finished video a second time; may be empty
   std::size_t preview_judge = 0;   ///< which judge looks at previews
   std::size_t queue_capacity = 2;  ///< videos waiting per judge before the engine waits; 0 = no limit
   bool overlap = true;             ///< false: the engine waits for each judgement

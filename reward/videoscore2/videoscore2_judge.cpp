@@ -327,12 +327,14 @@ class VideoScore2Judge final : public Judge {
     info.name = videoscore2_profile().name;
     info.slots = static_cast<std::size_t>(options.slots);
     // Everything that can change a score, except the thread count, which a run stores.
-    const std::string precision = options.weights == "int8" ? "-int8" : "";
-    const std::string settings = fmt::format(
-        "{} {} {}{} {} {} {} {} {} {}", setup_.model->digest(), setup_.query.hash, options.dtype,
-        precision, options.rationale, setup_.options.fps, options.max_frames, options.temperature,
-        options.temperature > 0 ? options.seed : 0, options.readings);
-    info.id = fmt::format("{}{}-{:.16}", info.name, precision, sha256(settings));
+    const std::string settings =
+        fmt::format("{} {} {} {} {} {} {} {} {}", setup_.model->digest(), setup_.query.hash,
+                    options.dtype + (options.weights == "int8" ? " int8" : ""),
+                    options.rationale, setup_.options.fps, options.max_frames,
+                    options.temperature, options.temperature > 0 ? options.seed : 0,
+                    options.readings);
+    info.id = fmt::format("{}{}-{:.16}", info.name, options.weights == "int8" ? "-int8" : "",
+                          sha256(settings));
     for (const ProfileDimension& dimension : videoscore2_profile().dimensions)
       info.dimensions.push_back(dimension.name);
   }
