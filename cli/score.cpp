@@ -1,5 +1,8 @@
+#include <deque>
+#include <future>
 #include <iostream>
 #include <nlohmann/json.hpp>
+#include <stop_token>
 
 #include "cli/command.h"
 #include "cli/interrupt.h"
@@ -7,6 +10,7 @@
 #include "cli/terminal.h"
 #include "core/base/fail.h"
 #include "core/media/video.h"
+#include "plugin/judge_queue.h"
 
 namespace bestreel::cli {
 namespace {
@@ -56,13 +60,28 @@ int run_score(const po::variables_map& given) {
 
   Interrupt interrupt;
   Progress progress("scoring");
+  JudgeQueue queue(judges[0]);
+  const std::stop_callback cancel(interrupt.token(), [&] { queue.cancel_all(); });
+  const auto submit = [&](const std::string& path) -> std::future<Result> {
+    try {
+      return queue.submit({open_video(path), {prompt, ""}}).result;
+    } catch (const Error& error) {
+      std::promise<Result> failed;
+      failed.set_value(Failure{error.code(), error.what()});
+      return failed.get_future();
+    }
+  };
+  // As many as the judge takes side by side, and one that waits.
+  const std::size_t at_hand = judges[0]->info().slots + 1;
+  std::deque<std::future<Result>> running;
   bool all = true;
   for (std::size_t i = 0; i < paths.size(); ++i) {
+    while (running.size() < at_hand && i + running.size() < paths.size()) {
+      running.push_back(submit(paths[i + running.size()]));
+    }
     progress.update(i, paths.size(), paths[i]);
-    const Result result = result_of([&]() -> Result {
-      const Request request{open_video(paths[i]), {prompt, ""}};
-      return judges[0]->judge({&request, 1}, interrupt.token()).front();
-    });
+    const Result result = running.front().get();
+    running.pop_front();
     if (interrupt.requested()) return kInterrupted;
     progress.clear();
     all = all && !failed(result);

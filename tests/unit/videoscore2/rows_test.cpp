@@ -5,6 +5,7 @@
 #include <ATen/ops/randn.h>
 #include <gtest/gtest.h>
 
+#include "reward/videoscore2/language.h"
 #include "reward/videoscore2/linear.h"
 #include "reward/videoscore2/rotary.h"
 
@@ -48,6 +49,17 @@ TEST(Rows, Rotation) {
                 x, {turn.cos.narrow(0, first, x.size(0)), turn.sin.narrow(0, first, x.size(0))});
           });
     }
+}
+
+// Verifies the memory of a token in the geometry of Qwen2.5-VL-7B: 57,344 bytes in bfloat16.
+TEST(KvCache, Bytes) {
+  TextConfig config;
+  config.num_layers = 28;
+  config.num_heads = 28;
+  config.num_kv_heads = 4;
+  config.hidden_size = 3584;
+  EXPECT_EQ(kv_bytes(config, 1, at::kBFloat16), 57344);
+  EXPECT_EQ(kv_bytes(config, 3250, at::kFloat), 2 * 57344 * std::int64_t{3250});
 }
 
 }  // namespace
