@@ -7,10 +7,12 @@
 #include <set>
 #include <sstream>
 
+#include "cli/judges.h"
 #include "cli/machine.h"
 #include "core/base/fail.h"
 #include "core/base/file.h"
 #include "plugin/strategies/best_of_n.h"
+#include "plugin/strategies/cascade.h"
 #include "plugin/strategies/halving.h"
 #include "plugin/strategies/race.h"
 #include "plugin/strategies/rerank.h"
@@ -183,9 +185,15 @@ StrategyPtr make_strategy(const po::variables_map& given, const Command& command
   const Selection selection{settings.combination, settings.weights};
   const std::string name = given["strategy"].as<std::string>();
   const std::vector<int> rungs = integers_of(given, command, "rungs");
-  if (name == "best-of-n") return best_of_n({seeds, selection});
+  if (name == "best-of-n") {
+    return settings.keep.empty() ? best_of_n({seeds, selection}) : cascade({seeds, settings.keep});
+  }
   if (name == "rerank") {
-    return rerank({seeds, static_cast<std::size_t>(number_of(given, command, "keep", 1, static_cast<int>(n)))});
+    return rerank({seeds, static_cast<std::size_t>(settings.keep.empty() ? kRerankKeep : settings.keep[0])});
+  }
+  if (!settings.keep.empty()) {
+    fail_usage(command.name, "keep belongs to the strategies best-of-n and rerank, but got it with {}: leave it out",
+               name);
   }
   if (name == "race") {
     RaceOptions options;

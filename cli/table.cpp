@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "cli/terminal.h"
+#include "plugin/runs/cascade_view.h"
 
 namespace bestreel::cli {
 namespace {
@@ -44,6 +45,9 @@ const Judgement* judgement_of(const Candidate& candidate, std::size_t judge) {
 std::string ranking_table(const RunView& view, int top) {
   const std::vector<Column> columns = columns_of(view);
   std::vector<std::string> header{"rank", "video", "reward"};
+  // Beside a reward stands whose it is.
+  const bool cascade = !view.settings.keep.empty();
+  if (cascade) header.push_back("by judge");
   for (const Column& column : columns) header.push_back(column.title);
   for (std::string& title : header) title = bold(title);
   Table table(header);
@@ -69,6 +73,7 @@ std::string ranking_table(const RunView& view, int top) {
     const auto mark = [&](const std::string& text) { return best ? green(text) : text; };
     std::vector<std::string> row{mark(std::to_string(candidate.rank)), mark(printable(candidate.id)),
                                  mark(fmt::format("{:.3f}", candidate.reward.value_or(0)))};
+    if (cascade) row.push_back(candidate.judged_by ? std::to_string(*candidate.judged_by + 1) : "-");
     for (const Column& column : columns) {
       const Judgement* judgement = judgement_of(candidate, column.judge);
       row.push_back(judgement == nullptr
@@ -82,6 +87,27 @@ std::string ranking_table(const RunView& view, int top) {
   return out + failures;
 }
 
+std::string cascade_table(const RunView& view, int top) {
+  if (view.settings.keep.empty()) return "";
+  Table table({bold("judge"), bold("saw"), bold("handed on"), bold("seconds"), bold("tokens"), bold("saved seconds"),
+               bold("saved tokens")});
+  for (const CascadeStage& stage : cascade_stages(view)) {
+    const bool last = stage.judge + 1 == view.settings.judges.size();
+    const auto count = [](double value) { return value > 0 ? fmt::format("{:.0f}", value) : "-"; };
+    table.row({printable(judge_label(view.settings, stage.judge)), std::to_string(stage.saw),
+               last ? "-" : std::to_string(stage.kept), fmt::format("{:.2f}", stage.seconds),
+               count(static_cast<double>(stage.tokens)),
+               stage.saved_seconds > 0 ? fmt::format("{:.2f}", stage.saved_seconds) : "-",
+               count(stage.saved_tokens)});
+  }
+  std::string out = "\n" + table.text(1);
+  for (const Candidate& candidate : view.candidates) {
+    if (candidate.dropped.empty() || (top > 0 && candidate.rank > top)) continue;
+    out += fmt::format("{}: {}\n", printable(candidate.id), printable(candidate.dropped));
+  }
+  return out;
+}
+
 std::string winner_sentence(const RunView& view) {
   if (view.candidates.empty() || view.winner.empty()) return "no video could be ranked";
   const Candidate& first = view.candidates.front();
@@ -89,6 +115,10 @@ std::string winner_sentence(const RunView& view) {
     return fmt::format("{} is the only one that could be ranked", printable(first.id));
   }
   const Candidate& second = view.candidates[1];
+  if (first.judged_by != second.judged_by) {
+    return fmt::format("{} wins: the only one that came as far as {}", printable(first.id),
+                       printable(judge_label(view.settings, first.judged_by.value_or(0))));
+  }
   const double lead = first.reward.value_or(0) - second.reward.value_or(0);
   std::string text =
       lead == 0 ? fmt::format("{} and {} are level", printable(first.id), printable(second.id))

@@ -119,6 +119,7 @@ Markup setting(std::string_view name, std::string_view value) {
 std::string combination(const RunSettings& settings) {
   if (settings.judges.size() < 2) return {};
   std::string out = settings.combination == Combination::kRankMean ? "mean rank" : "weighted mean";
+  if (!settings.keep.empty()) return fmt::format("cascade, keeping {}", fmt::join(settings.keep, ", "));
   if (settings.weights.empty()) return out + ", equal weights";
   std::vector<std::string> weights;
   for (const double weight : settings.weights) weights.push_back(measure(weight));
@@ -203,6 +204,8 @@ Markup ranking_section(const Page& page) {
   for (const std::string& column : columns) {
     heads += html("<th scope=\"col\" class=\"part\">{}</th>", words(column));
   }
+  const bool cascade = !page.view.settings.keep.empty();
+  std::optional<std::size_t> judge;
   Markup rows;
   std::size_t count = 0;
   for (const Candidate& candidate : page.view.candidates) {
@@ -211,6 +214,12 @@ Markup ranking_section(const Page& page) {
     Markup parts;
     for (std::size_t i = 0; i < columns.size(); ++i) {
       parts += html("<td class=\"part\">{}</td>", cell(page, candidate, i, columns[i]));
+    }
+    // Each judge's rewards are a table of their own: they have no scale in common.
+    if (cascade && candidate.judged_by && candidate.judged_by != judge) {
+      judge = candidate.judged_by;
+      rows += html("<tr class=\"stage\"><th scope=\"rowgroup\" colspan=\"{}\">last judged by {}</th></tr>\n",
+                   4 + columns.size(), page.judge_name(*judge));
     }
     const std::string reward = number(*candidate.reward);
     rows += html(
@@ -242,6 +251,7 @@ std::string render(const RunView& view, const std::vector<Clip>& clips) {
   out += html("<main>\n");
   out += verdict_section(page);
   out += ranking_section(page);
+  out += cascade_section(page);
   out += cards_section(page);
   out += failures_section(page);
   out += making_section(page);

@@ -31,13 +31,15 @@ std::vector<Noise> noise_of(const Verdict& verdict, const RunSettings& settings)
     const Judgement* first = judgement_of(*verdict.first, judge);
     const Judgement* second = judgement_of(*verdict.second, judge);
     if (!first || !second) continue;
+    // In a cascade the last judge's word alone counts.
+    if (verdict.first->judged_by && *verdict.first->judged_by != judge) continue;
     const auto one = spread_of(*first), other = spread_of(*second);
     if (!one && !other) continue;
     const double spread = std::hypot(one.value_or(0), other.value_or(0));
     variance += std::pow(weight_of(settings, judge) * spread, 2);
     entries.push_back({judge, first->reward - second->reward, spread});
   }
-  if (judges > 1 && settings.combination == Combination::kWeights && !entries.empty()) {
+  if (judges > 1 && settings.keep.empty() && settings.combination == Combination::kWeights && !entries.empty()) {
     return {{entries.front().judge, verdict.lead, std::sqrt(variance) / weights}};
   }
   return entries;
@@ -72,6 +74,7 @@ const Judgement* judgement_of(const Candidate& candidate, std::size_t judge) {
 }
 
 bool all_failed(const Candidate& candidate) {
+  if (!candidate.dropped.empty() && !candidate.judged_by) return true;  // the others never saw it
   return !candidate.results.empty() &&
          std::all_of(candidate.results.begin(), candidate.results.end(),
                      [](const auto& result) { return result && failed(*result); });
@@ -94,7 +97,7 @@ Verdict verdict_of(const RunView& view) {
   if (winner != ranked.end()) std::rotate(ranked.begin(), winner, winner + 1);
   verdict.first = ranked[0];
   verdict.kind = Verdict::Kind::kAlone;
-  if (ranked.size() == 1) return verdict;
+  if (ranked.size() == 1 || ranked[0]->judged_by != ranked[1]->judged_by) return verdict;
 
   verdict.second = ranked[1];
   verdict.lead = *verdict.first->reward - *verdict.second->reward;

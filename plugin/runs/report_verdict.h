@@ -30,7 +30,7 @@ struct Verdict {
     kNoVideos,  ///< the run holds none
     kPending,   ///< nothing has a reward yet and the run goes on
     kNoWinner,  ///< the run is over and nothing has a reward
-    kAlone,     ///< one video has a reward
+    kAlone,     ///< one video has a reward, or, in a cascade, was judged as far
     kTie,       ///< the first two have the same reward
     kLead,      ///< one is ahead
   };
@@ -52,7 +52,7 @@ struct Verdict {
 /// so the spread of a difference is the root of the sum of squares.
 Verdict verdict_of(const RunView& view);
 
-/// Every judge has answered, and every answer is a Failure.
+/// Every judge that was to see it has answered, and every answer is a Failure.
 bool all_failed(const Candidate& candidate);
 
 const Judgement* judgement_of(const Candidate& candidate, std::size_t judge);
