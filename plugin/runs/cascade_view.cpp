@@ -58,7 +58,7 @@ void rank_cascade(RunView& view, bool selected) {
   int rank = 0;
   for (const CascadePlace& place : cascade_order(rewards)) {
     Candidate& candidate = view.candidates[place.candidate];
-    candidate.judged_by = place.judge;
+    candidate.decided_by = place.judge;
     candidate.dropped = why_dropped(view, rewards, place);
     if (selected) continue;
     candidate.rank = ++rank;
@@ -66,7 +66,7 @@ void rank_cascade(RunView& view, bool selected) {
   }
   for (Candidate& candidate : view.candidates) {
     const auto& first = candidate.results.front();
-    if (!candidate.judged_by && first && failed(*first)) {
+    if (!candidate.decided_by && first && failed(*first)) {
       candidate.dropped = judge_label(view.settings, 0) + " failed on it";
     }
   }

@@ -1,10 +1,12 @@
 #include <algorithm>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "core/base/fail.h"
 #include "plugin/runs/run_view.h"
 
 namespace bestreel {
+namespace fs = std::filesystem;
 namespace {
 
 using Json = nlohmann::ordered_json;
@@ -19,17 +21,21 @@ std::vector<const Candidate*> by_id(const RunView& view) {
 
 /// The id of the judge whose reward it is, in a cascade.
 std::string judged_by(const RunView& view, const Candidate& candidate) {
-  return candidate.judged_by ? view.settings.judge_ids.at(*candidate.judged_by) : "";
+  return candidate.decided_by ? view.settings.judge_ids.at(*candidate.decided_by) : "";
 }
 
 std::string jsonl(const RunView& view) {
   std::string out;
   for (const Candidate* candidate : by_id(view)) {
     Json json{{"video", candidate->id},
-              {"sha256", candidate->sha256},
-              {"rank", candidate->rank == 0 ? Json() : Json(candidate->rank)},
+              {"sha256", candidate->sha256}};
+    if (view.settings.lossless) {
+      json["lossless"] = fs::path(candidate->lossless).filename().string();
+      json["lossless_sha256"] = candidate->lossless_sha256;
+    }
+    json.update({{"rank", candidate->rank == 0 ? Json() : Json(candidate->rank)},
               {"reward", candidate->reward ? Json(*candidate->reward) : Json()},
-              {"winner", candidate->id == view.winner}};
+              {"winner", candidate->id == view.winner}});
     if (!view.settings.keep.empty()) {
       json["judged_by"] = judged_by(view, *candidate);
       json["dropped"] = candidate->dropped;
@@ -137,7 +143,9 @@ std::string cells_of(const Candidate& candidate, std::size_t judge,
 std::string csv(const RunView& view) {
   const std::vector<const Candidate*> candidates = by_id(view);
   const std::size_t judges = view.settings.judges.size();
-  std::string out = "video,sha256,rank,reward,winner";
+  const bool lossless = view.settings.lossless;
+  std::string out =
+      fmt::format("video,sha256,{}rank,reward,winner", lossless ? "lossless,lossless_sha256," : "");
   if (!view.settings.keep.empty()) out += ",judged_by,dropped";
   std::vector<std::vector<Column>> columns;
   for (std::size_t j = 0; j < judges; ++j) {
@@ -146,8 +154,12 @@ std::string csv(const RunView& view) {
   }
   out += "\r\n";
   for (const Candidate* candidate : candidates) {
-    out += fmt::format("{},{},{},{},{}", field(candidate->id), field(candidate->sha256),
-                       candidate->rank == 0 ? "" : std::to_string(candidate->rank),
+    out += fmt::format("{},{},", field(candidate->id), field(candidate->sha256));
+    if (lossless) {
+      out += fmt::format("{},{},", field(fs::path(candidate->lossless).filename().string()),
+                         candidate->lossless_sha256);
+    }
+    out += fmt::format("{},{},{}", candidate->rank == 0 ? "" : std::to_string(candidate->rank),
                        candidate->reward ? number(*candidate->reward) : "",
                        candidate->id == view.winner ? 1 : 0);
     if (!view.settings.keep.empty()) {

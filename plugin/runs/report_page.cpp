@@ -116,10 +116,12 @@ Markup setting(std::string_view name, std::string_view value) {
   return value.empty() ? Markup{} : html("<div><dt>{}</dt><dd>{}</dd></div>\n", name, value);
 }
 
-std::string combination(const RunSettings& settings) {
+std::string combination(const RunView& view) {
+  const RunSettings& settings = view.settings;
   if (settings.judges.size() < 2) return {};
-  std::string out = settings.combination == Combination::kRankMean ? "mean rank" : "weighted mean";
   if (!settings.keep.empty()) return fmt::format("cascade, keeping {}", fmt::join(settings.keep, ", "));
+  if (decided_by_one(view)) return "the last judge that judged the video";
+  std::string out = settings.combination == Combination::kRankMean ? "mean rank" : "weighted mean";
   if (settings.weights.empty()) return out + ", equal weights";
   std::vector<std::string> weights;
   for (const double weight : settings.weights) weights.push_back(measure(weight));
@@ -146,7 +148,7 @@ Markup bottom(const Page& page) {
                         ? settings.judges[j]
                         : fmt::format("{} ({})", settings.judges[j], id));
   }
-  rows += setting("combined by", combination(settings));
+  rows += setting("combined by", combination(page.view));
   rows += setting("negative prompt", settings.negative);
   rows += setting("engine", settings.engine);
   rows += setting("strategy", settings.strategy);
@@ -161,7 +163,8 @@ Markup bottom(const Page& page) {
 
 Page::Page(const RunView& run, const std::vector<Clip>& prepared)
     : view(run), clips(prepared), verdict(verdict_of(run)) {
-  if (several_judges() && view.settings.combination == Combination::kRankMean) return;  // 0 to 1
+  const bool ranks = several_judges() && view.settings.combination == Combination::kRankMean;
+  if (ranks && !decided_by_one(view)) return;  // 0 to 1
   double low = 1, high = 5;
   bool scores = true;
   for (const Candidate& candidate : view.candidates) {
@@ -204,10 +207,9 @@ Markup ranking_section(const Page& page) {
   for (const std::string& column : columns) {
     heads += html("<th scope=\"col\" class=\"part\">{}</th>", words(column));
   }
-  const bool cascade = !page.view.settings.keep.empty();
-  std::optional<std::size_t> judge;
   Markup rows;
   std::size_t count = 0;
+  std::optional<std::size_t> stage;
   for (const Candidate& candidate : page.view.candidates) {
     if (!candidate.reward) continue;
     ++count;
@@ -215,13 +217,12 @@ Markup ranking_section(const Page& page) {
     for (std::size_t i = 0; i < columns.size(); ++i) {
       parts += html("<td class=\"part\">{}</td>", cell(page, candidate, i, columns[i]));
     }
-    // Each judge's rewards are a table of their own: they have no scale in common.
-    if (cascade && candidate.judged_by && candidate.judged_by != judge) {
-      judge = candidate.judged_by;
-      rows += html("<tr class=\"stage\"><th scope=\"rowgroup\" colspan=\"{}\">last judged by {}</th></tr>\n",
-                   4 + columns.size(), page.judge_name(*judge));
-    }
     const std::string reward = number(*candidate.reward);
+    if (candidate.decided_by && candidate.decided_by != stage) {
+      rows += html("<tr class=\"stage\"><th scope=\"rowgroup\" colspan=\"{}\">reward by {}</th></tr>\n",
+                   4 + columns.size(), page.judge_name(*candidate.decided_by));
+    }
+    stage = candidate.decided_by;
     rows += html(
         "<tr{}><td class=\"place\">{}</td><th scope=\"row\"><a href=\"{}\">{}</a></th>"
         "<td class=\"long\">{}</td><td class=\"total\">{}</td>{}</tr>\n",

@@ -27,12 +27,11 @@ std::vector<Noise> noise_of(const Verdict& verdict, const RunSettings& settings)
   const std::size_t judges =
       std::min(verdict.first->results.size(), verdict.second->results.size());
   for (std::size_t judge = 0; judge < judges; ++judge) {
+    if (verdict.first->decided_by && *verdict.first->decided_by != judge) continue;
     weights += weight_of(settings, judge);
     const Judgement* first = judgement_of(*verdict.first, judge);
     const Judgement* second = judgement_of(*verdict.second, judge);
     if (!first || !second) continue;
-    // In a cascade the last judge's word alone counts.
-    if (verdict.first->judged_by && *verdict.first->judged_by != judge) continue;
     const auto one = spread_of(*first), other = spread_of(*second);
     if (!one && !other) continue;
     const double spread = std::hypot(one.value_or(0), other.value_or(0));
@@ -73,8 +72,13 @@ const Judgement* judgement_of(const Candidate& candidate, std::size_t judge) {
   return std::get_if<Judgement>(&*candidate.results[judge]);
 }
 
+bool decided_by_one(const RunView& view) {
+  return std::any_of(view.candidates.begin(), view.candidates.end(),
+                     [](const Candidate& candidate) { return candidate.decided_by.has_value(); });
+}
+
 bool all_failed(const Candidate& candidate) {
-  if (!candidate.dropped.empty() && !candidate.judged_by) return true;  // the others never saw it
+  if (!candidate.dropped.empty() && !candidate.decided_by) return true;  // the others never saw it
   return !candidate.results.empty() &&
          std::all_of(candidate.results.begin(), candidate.results.end(),
                      [](const auto& result) { return result && failed(*result); });
@@ -97,9 +101,14 @@ Verdict verdict_of(const RunView& view) {
   if (winner != ranked.end()) std::rotate(ranked.begin(), winner, winner + 1);
   verdict.first = ranked[0];
   verdict.kind = Verdict::Kind::kAlone;
-  if (ranked.size() == 1 || ranked[0]->judged_by != ranked[1]->judged_by) return verdict;
+  if (ranked.size() == 1) return verdict;
 
   verdict.second = ranked[1];
+  if (verdict.first->decided_by && verdict.first->decided_by != verdict.second->decided_by) {
+    verdict.kind = Verdict::Kind::kReviewed;
+    verdict.gaps = gaps_of(*verdict.first, *verdict.second);
+    return verdict;
+  }
   verdict.lead = *verdict.first->reward - *verdict.second->reward;
   // A millionth is below what two builds of one judge agree on.
   verdict.kind = std::abs(verdict.lead) < 1e-6 ? Verdict::Kind::kTie : Verdict::Kind::kLead;

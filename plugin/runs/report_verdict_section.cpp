@@ -34,9 +34,6 @@ Markup alone_headline(const Page& page) {
   const std::size_t others = page.view.candidates.size() - 1;
   if (!page.verdict.final) return html("{} is the first to be judged: {}", first, reward);
   if (others == 0) return html("{} is the only video: {}", first, reward);
-  if (const auto& judge = page.verdict.first->judged_by; judge && page.view.candidates[1].judged_by) {
-    return html("{} wins with {}: the only video that came as far as {}", first, reward, page.judge_name(*judge));
-  }
   return html("{} wins with {}: the other {} could not be judged", first, reward,
               others == 1 ? std::string("video") : counted(others, "video"));
 }
@@ -58,6 +55,10 @@ Markup headline(const Page& page) {
     }
     case Verdict::Kind::kAlone:
       return alone_headline(page);
+    case Verdict::Kind::kReviewed:
+      return html("{} {} with {}: the only one that {} has judged", name_of(*verdict.first),
+                  verdict.final ? "wins" : "leads", number(*verdict.first->reward),
+                  page.judge_name(*verdict.first->decided_by));
     case Verdict::Kind::kTie:
       return html("{} and {} tie at {}", name_of(*verdict.first), name_of(*verdict.second),
                   number(*verdict.first->reward));
@@ -137,8 +138,7 @@ Markup noise_notes(const Page& page) {
   for (const Noise& noise : verdict.noise) {
     // A mean of ranks has no unit in which to speak of noise: each judge speaks for itself.
     const std::string who =
-        page.several_judges() && (page.view.settings.combination == Combination::kRankMean ||
-                                  !page.view.settings.keep.empty())
+        page.several_judges() && page.view.settings.combination == Combination::kRankMean
             ? page.judge_name(noise.judge) + ": the"
             : std::string("The");
     if (noise.within()) {
@@ -159,10 +159,11 @@ Markup noise_notes(const Page& page) {
 
 Markup scale_note(const Page& page) {
   if (!page.several_judges()) return {};
-  if (!page.view.settings.keep.empty()) {
+  if (decided_by_one(page.view)) {
     return html(
-        "<p class=\"scale\">The reward is that of the last judge that saw the video; who was judged further comes "
-        "first, and rewards of different judges are not compared.</p>\n");
+        "<p class=\"scale\">Each reward is the word of the last judge that judged the video. Who got "
+        "further comes first, whatever the numbers: rewards of different judges are not "
+        "compared.</p>\n");
   }
   if (page.view.settings.combination == Combination::kRankMean) {
     return html(

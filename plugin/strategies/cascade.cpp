@@ -48,7 +48,7 @@ class Cascade final : public Strategy {
     const auto [ids, rewards] = table();
     std::vector<Ranked> ranked;
     for (const CascadePlace& place : cascade_order(rewards)) {
-      ranked.push_back({ids[place.candidate], place.reward});
+      ranked.push_back({ids[place.candidate], place.reward, place.judge});
     }
     return ranked;
   }
