@@ -8,6 +8,7 @@
 #include "cli/interrupt.h"
 #include "cli/judges.h"
 #include "cli/machine.h"
+#include "cli/planning.h"
 #include "cli/table.h"
 #include "cli/terminal.h"
 #include "core/base/fail.h"
@@ -158,7 +159,7 @@ int run_one(const po::variables_map& given, const Command& command, const Job& j
 int generate(const po::variables_map& given, const Command& command, bool json) {
   const std::vector<Job> jobs = jobs_of(given, command);
   const std::string out = required_text(given, command, "out", "DIR");
-  const std::vector<JudgePtr> judges = make_judges(options_of_judges(given, command), command);
+  const std::vector<JudgePtr> judges = make_judges(options_of_judges(obey_memory(given, command, {}), command), command);
   const std::unique_ptr<Engine> engine = make_engine(given, command);
   Interrupt interrupt;
   if (given.count("prompts") == 0) {

@@ -52,20 +52,6 @@ std::vector<int> integers_of(const po::variables_map& given, const Command& comm
   return values;
 }
 
-wan::VideoSize size_of(const po::variables_map& given, const Command& command) {
-  wan::VideoSize size;
-  const std::string text = given["size"].as<std::string>();
-  const std::size_t cross = text.find_first_of("xX*");
-  const char* const end = text.data() + text.size();
-  if (cross == std::string::npos ||
-      std::from_chars(text.data(), text.data() + cross, size.width).ptr != text.data() + cross ||
-      std::from_chars(text.data() + cross + 1, end, size.height).ptr != end) {
-    fail_usage(command.name, "size must be WIDTHxHEIGHT, such as 832x480, but got {}", text);
-  }
-  size.frames = number_of(given, command, "frames", 1, 100000);
-  return size;
-}
-
 std::vector<wan::LoraFile> lora_of(const po::variables_map& given, const Command& command) {
   std::vector<wan::LoraFile> files;
   if (given.count("lora") == 0) return files;
@@ -157,6 +143,20 @@ po::variables_map options_of(const po::variables_map& given, const Job& job, con
   set("seed", job.seed);
   if (!job.negative.empty()) set("negative", job.negative);
   return one;
+}
+
+wan::VideoSize size_of(const po::variables_map& given, const Command& command) {
+  wan::VideoSize size;
+  const std::string text = given["size"].as<std::string>();
+  const std::size_t cross = text.find_first_of("xX*");
+  const char* const end = text.data() + text.size();
+  if (cross == std::string::npos ||
+      std::from_chars(text.data(), text.data() + cross, size.width).ptr != text.data() + cross ||
+      std::from_chars(text.data() + cross + 1, end, size.height).ptr != end) {
+    fail_usage(command.name, "size must be WIDTHxHEIGHT, such as 832x480, but got {}", text);
+  }
+  size.frames = number_of(given, command, "frames", 1, 100000);
+  return size;
 }
 
 std::unique_ptr<Engine> make_engine(const po::variables_map& given, const Command& command) {

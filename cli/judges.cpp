@@ -6,6 +6,7 @@
 #include <iostream>
 
 #include "cli/machine.h"
+#include "cli/planning.h"
 #include "core/base/fail.h"
 #include "examples/tinyworld/oracle_judge.h"
 #include "plugin/cascade.h"
@@ -202,6 +203,7 @@ void add_judge_options(po::options_description& options) {
       ("judge-from", po::value<std::string>()->value_name("WHAT"),
        "memory: the frames as decoded (default); file: the frames after H.264")
       ("threads", po::value<int>()->value_name("N"), "CPU threads of the judges (all cores)");
+  add_memory_option(options);
 }
 
 std::vector<JudgePtr> make_judges(const po::variables_map& given, const Command& command) {

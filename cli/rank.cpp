@@ -13,6 +13,7 @@
 #endif
 #include "cli/interrupt.h"
 #include "cli/judges.h"
+#include "cli/planning.h"
 #include "cli/table.h"
 #include "cli/terminal.h"
 #include "core/base/fail.h"
@@ -195,7 +196,7 @@ int run_rank(const po::variables_map& given) {
     fail_usage(command.name, "{} holds no video: pass a folder with videos, or video files",
                fmt::join(inputs, ", "));
   }
-  std::vector<JudgePtr> judges = make_judges(given, command);
+  std::vector<JudgePtr> judges = make_judges(obey_memory(given, command, largest_video(files)), command);
   const RunSettings settings = make_settings(given, command, judges);
 
   if (!RunStore::exists(out)) {
@@ -227,7 +228,9 @@ int run_resume(const po::variables_map& given) {
   }
   const Command rank = rank_command();
   const po::variables_map then = parse_again(rank, view.settings, threads);
-  std::vector<JudgePtr> judges = make_judges(then, command);
+  std::vector<std::string> files;
+  for (const Candidate& candidate : view.candidates) files.push_back(candidate.path);
+  std::vector<JudgePtr> judges = make_judges(obey_memory(then, rank, largest_video(files)), command);
   const RunSettings settings = make_settings(then, rank, judges);
   Ranking ranking = Ranking::resume(directory, settings, std::move(judges));
   Output output = output_of(then);
