@@ -40,6 +40,7 @@ MemoryPlan with_slots(const PlanRequest& request, int slots) {
     // From the second candidate on the judges' weights are there as well.
     const std::int64_t company = (request.n > 1 || request.lockstep ? judges + (waiting - 1) * g.video : 0) +
                                  (request.overlap ? judge_work + g.video : 0);
+    if (g.loading > 0) plan.phases.push_back({"loading", request.process + g.vae + g.denoiser + g.loading});
     plan.phases.push_back({"encoding the prompt",
                            request.process + g.vae + (request.prompts > 1 ? g.denoiser + judges : g.denoiser_at_text) +
                                g.text_encoder + g.text_activations + g.conditioning});

@@ -37,6 +37,12 @@ class Meter {
   std::int64_t live_ = 0, peak_ = 0;
 };
 
+/// What the C library's allocator keeps of freed blocks up to 32 MiB: as much again, at most the
+/// 64 MiB above which it gives back. `activations`: what lives at its peak.
+inline std::int64_t allocator_slack(std::int64_t activations) {
+  return std::min(activations, std::int64_t{64} << 20);
+}
+
 /// Of one judge; bytes, and work per video.
 struct JudgeNeed {
   std::string name;
@@ -55,6 +61,7 @@ struct JudgeNeed {
 
 /// Of the engine that makes the videos.
 struct GeneratorNeed {
+  std::int64_t loading = 0;       ///< of a file that is converted, until that is done
   std::int64_t text_encoder = 0;  ///< resident while prompts are encoded, then freed
   std::int64_t text_activations = 0;
   std::int64_t denoiser_at_text = 0;  ///< the part of it that encoding already uses
@@ -86,7 +93,7 @@ struct PlanRequest {
 };
 
 struct PlanPhase {
-  std::string name;  ///< "encoding the prompt", "denoising", "decoding", "judging"
+  std::string name;  ///< "loading", "encoding the prompt", "denoising", "decoding", "judging"
   std::int64_t bytes = 0;
 };
 

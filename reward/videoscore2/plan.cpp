@@ -153,6 +153,7 @@ JudgeSize plan_videoscore2(const JudgePlanOptions& o) {
   language_meter.give(rows * t.hidden_size * a);  // counted in prompt_peak
   language_meter.touch(prompt_peak(t, rows, a));
   need.activations = std::max(vision.peak(), language_meter.peak());
+  need.activations += allocator_slack(need.activations);
 
   const std::int64_t per_token = t.num_layers * 2 * t.num_kv_heads * t.head_dim() * a;
   need.tokens = static_cast<double>(o.rationale > 0 ? o.rationale + kAnswerRoom / 2 : 30);

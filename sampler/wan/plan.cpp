@@ -241,6 +241,7 @@ GeneratorSize plan_wan(const GeneratorPlanOptions& o) {
     size.transformer_bytes += second.bytes;
     need.denoiser += resident(second, parameters, a);
   }
+  if (first.element != a && first.element != 4) need.loading = first.bytes;
   // Encoding a prompt runs the text embedder and every block's keys and values of the text.
   const std::int64_t denoisers = config.transformer_2 ? 2 : 1;
   need.denoiser_at_text = first.element == a
@@ -265,8 +266,10 @@ GeneratorSize plan_wan(const GeneratorPlanOptions& o) {
   // The decoder's half of the file, and its convolutions once more, frames before channels.
   need.vae = coder.element * decoding.parameters + decoding.copied * va;
   need.denoise_activations = denoising_peak(t, size.tokens, a) + 6 * latent * 4;
+  need.denoise_activations += allocator_slack(need.denoise_activations);
   need.video = o.size.frames * 3 * o.size.height * o.size.width;
   need.decode_activations = decoding.peak() * va + need.video;
+  need.decode_activations += allocator_slack(need.decode_activations);
   // The latents, the last step's velocity and estimate, and the solver's past.
   need.trajectory = 6 * latent * 4;
 

@@ -9,15 +9,24 @@ import time
 import pytest
 import tiny
 
-PROMPT = "bikes on a street"
+PROMPT = "a large red triangle moves left over a navy background"
+
+
+@pytest.fixture(scope="module")
+def worlds(binaries, tmp_path_factory):
+    """Four clips of the tiny world, some with flaws, which the oracle can judge."""
+    folder = tmp_path_factory.mktemp("worlds") / "clips"
+    subprocess.run([binaries / "bestreel-tinyworld", "render", "--prompt", PROMPT, "--count", "4", "--seed", "5", "--out",
+                    folder], check=True, stdout=subprocess.DEVNULL)
+    return folder
 
 
 def cascade(inputs, out, *more, keep="2"):
     return ["rank", *inputs, "-p", PROMPT, "-j", "pixels", "-j", "tinyworld-oracle", "--keep", keep, "--out", out, *more]
 
 
-def test_the_dear_judge_sees_the_survivors_alone(bestreel, small_videos, tmp_path):
-    done = bestreel(*cascade([small_videos], tmp_path / "run", "--json"))
+def test_the_dear_judge_sees_the_survivors_alone(bestreel, worlds, tmp_path):
+    done = bestreel(*cascade([worlds], tmp_path / "run", "--json"))
     assert done.returncode == 0, done.stderr
     *rows, last = map(json.loads, done.stdout.splitlines())
     seen = [row for row in rows if row["results"][1].get("dimensions")]
@@ -35,28 +44,28 @@ def test_the_dear_judge_sees_the_survivors_alone(bestreel, small_videos, tmp_pat
     assert "judge 2 (tinyworld-oracle)" in table and "saved seconds" in table
 
 
-def test_a_file_that_fails_is_dropped_and_the_others_go_on(bestreel, small_videos, tmp_path):
+def test_a_file_that_fails_is_dropped_and_the_others_go_on(bestreel, worlds, tmp_path):
     bad = tmp_path / "bad.mp4"
     bad.write_bytes(b"x" * 100)
-    done = bestreel(*cascade([small_videos, bad], tmp_path / "run"))
+    done = bestreel(*cascade([worlds, bad], tmp_path / "run"))
     assert done.returncode == 1
     assert "bad.mp4: judge 1 (pixels) failed on it" in done.stdout
     assert (tmp_path / "run" / "best.mp4").exists()
 
 
-def test_killed_and_resumed_it_ends_the_same(bestreel, program, small_videos, tmp_path):
-    assert bestreel(*cascade([small_videos], tmp_path / "whole", "--threads", 1)).returncode == 0
-    command = [program, *map(str, cascade([small_videos], tmp_path / "killed", "--threads", 1))]
+def test_killed_and_resumed_it_ends_the_same(bestreel, program, worlds, tmp_path):
+    assert bestreel(*cascade([worlds], tmp_path / "whole", "--threads", 1)).returncode == 0
+    command = [program, *map(str, cascade([worlds], tmp_path / "killed", "--threads", 1))]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
     while not (tmp_path / "killed" / "run.sqlite").exists() and time.monotonic() < deadline:
         os.sched_yield()
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert bestreel(*cascade([small_videos], tmp_path / "killed", "--threads", 1)).returncode == 0
+    assert bestreel(*cascade([worlds], tmp_path / "killed", "--threads", 1)).returncode == 0
     exports = [bestreel("export", tmp_path / name, "--format", "jsonl").stdout for name in ("whole", "killed")]
     assert exports[0] == exports[1] and exports[0]
-    done = bestreel(*cascade([small_videos], tmp_path / "killed", "--threads", 1, keep="3"))
+    done = bestreel(*cascade([worlds], tmp_path / "killed", "--threads", 1, keep="3"))
     assert done.returncode == 1 and "--keep was 2 and is now 3" in done.stderr
 
 
@@ -80,7 +89,7 @@ def test_generate_judges_its_survivors_alone(bestreel, tmp_path):
     (["-j", "pixels", "-j", "pixels", "--keep", "2,"], "such as 8,3"),
     (["-j", "pixels", "-j", "pixels", "--keep", "2", "--combine", "weights"], "not combined"),
 ])
-def test_wrong_counts_are_refused(bestreel, small_videos, tmp_path, more, words):
-    done = bestreel("rank", small_videos, "-p", PROMPT, *more, "--out", tmp_path / "run")
+def test_wrong_counts_are_refused(bestreel, worlds, tmp_path, more, words):
+    done = bestreel("rank", worlds, "-p", PROMPT, *more, "--out", tmp_path / "run")
     assert done.returncode == 2 and words in done.stderr, done.stderr
     assert not (tmp_path / "run").exists()

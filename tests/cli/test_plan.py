@@ -65,7 +65,7 @@ def test_a_generators_peak_is_predicted(bestreel, program, tmp_path, dtype):
 
 
 def test_decoding_a_larger_picture_is_predicted(bestreel, program, tmp_path):
-    options = tiny.options("--steps", 1, "--size", "320x256", "--frames", 9, "--judge", "pixels", "--threads", 1)
+    options = tiny.options("--steps", 1, "--guidance", 1, "--size", "512x384", "--frames", 9, "--judge", "pixels")
     options += ["-n", 1, "--prompt", tiny.PROMPT]
     within(plan(bestreel, *options), peak_of(program, "generate", *options, "--out", tmp_path / "run"))
 
