@@ -159,7 +159,7 @@ int run_one(const po::variables_map& given, const Command& command, const Job& j
 int generate(const po::variables_map& given, const Command& command, bool json) {
   const std::vector<Job> jobs = jobs_of(given, command);
   const std::string out = required_text(given, command, "out", "DIR");
-  const std::vector<JudgePtr> judges = make_judges(options_of_judges(obey_memory(given, command, {}), command), command);
+  const std::vector<JudgePtr> judges = make_judges(options_of_judges(obey_memory(given, command, {}, 0), command), command);
   const std::unique_ptr<Engine> engine = make_engine(given, command);
   Interrupt interrupt;
   if (given.count("prompts") == 0) {
@@ -294,7 +294,6 @@ Command generate_command() {
                 ("trace", po::value<std::string>()->value_name("FILE"), "a time line for ui.perfetto.dev")
                 ("combine", po::value<std::string>()->value_name("HOW"),
                  "with several judges: rank-mean (default) or weights")
-                ("weights", po::value<std::string>()->value_name("W,..."), "one positive weight per judge (equal)")
                 ("top", po::value<int>()->value_name("K"), "show the K best in the table (all)")
                 ("json", "one JSON object per candidate on stdout instead of the table");
             return options;

@@ -10,6 +10,7 @@
 #include "cli/terminal.h"
 #include "core/base/fail.h"
 #include "core/nn/rates.h"
+#include "plugin/ranking.h"
 #include "sampler/wan/pipeline.h"
 
 namespace bestreel::cli {
@@ -125,8 +126,8 @@ int run_plan(const po::variables_map& given) {
   const std::int64_t memory = given.count("memory") != 0
                                   ? parse_memory(command.name, given["memory"].as<std::string>())
                                   : static_cast<std::int64_t>(usable_memory());
-  const std::vector<std::string> videos = given.count("video") != 0 ? given["video"].as<std::vector<std::string>>()
-                                                                    : std::vector<std::string>{};
+  const std::vector<std::string> videos =
+      given.count("video") != 0 ? expand_videos(given["video"].as<std::vector<std::string>>()) : std::vector<std::string>{};
   const int threads = given.count("threads") != 0 ? given["threads"].as<int>() : usable_cores();
   if (threads < 1 || threads > 1024) {
     fail_usage(command.name, "threads must be between 1 and 1024, but got {}", threads);
@@ -139,7 +140,8 @@ int run_plan(const po::variables_map& given) {
     video.frame_count = size.frames;
     video.fps = {given["fps"].as<int>(), 1};
   }
-  const Planned planned = plan_of(given, command, memory, video);
+  const Planned planned = plan_of(given, command, memory, video,
+                                  videos.empty() ? static_cast<std::size_t>(std::max(1, given["n"].as<int>())) : videos.size());
   const nn::Rates measured = nn::measure_rates(threads);
   const MachineRates rates{measured.flops, measured.bytes_per_second};
   const PlanSeconds seconds = plan_seconds(planned.request, planned.plan, rates);

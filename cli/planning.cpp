@@ -27,8 +27,16 @@ bool has_option(const Command& command, const char* name) {
 }
 
 #ifdef BESTREEL_WITH_TORCH
+constexpr int kMostSlots = 32;  // of a checkpoint's judge
+
 std::string word_of(const po::variables_map& given, const char* name, const std::string& otherwise) {
   return given.count(name) != 0 ? given[name].as<std::string>() : otherwise;
+}
+
+bool has_word(const po::variables_map& given, const char* name, const std::string& word) {
+  if (given.count(name) == 0) return false;
+  const auto words = given[name].as<std::vector<std::string>>();
+  return std::find(words.begin(), words.end(), word) != words.end();
 }
 
 /// What a change of options alters, for the alternatives of a plan that does not fit.
@@ -81,7 +89,7 @@ JudgeNeed checkpoint_need(Planned& planned, const std::string& folder, const po:
   JudgePlanOptions options;
   options.folder = folder;
   options.dtype = word_of(given, "dtype", "fp32");
-  options.int8 = changes.int8 || word_of(given, "judge-weights", "") == "int8" || word_of(given, "weights", "") == "int8";
+  options.int8 = changes.int8 || has_word(given, "weights", "int8");
   const std::string rationale = word_of(given, "rationale", "1024");
   if (rationale == "none") {
     options.rationale = 0;
@@ -92,6 +100,9 @@ JudgeNeed checkpoint_need(Planned& planned, const std::string& folder, const po:
   options.max_slots = 1;
   if (has_option(command, "judge-slots")) {
     options.max_slots = given.count("judge-slots") != 0 ? given["judge-slots"].as<int>() : 8;
+    if (options.max_slots < 1 || options.max_slots > kMostSlots) {
+      fail_usage(command.name, "judge-slots must be between 1 and {}, but got {}", kMostSlots, options.max_slots);
+    }
     // No more than there is to read.
     options.max_slots = static_cast<int>(std::min<std::int64_t>(options.max_slots, planned.request.n * options.readings));
   }
@@ -108,11 +119,9 @@ struct Changes {};
 #endif
 
 PlanRequest request_of(Planned& planned, const po::variables_map& given, const Command& command, std::int64_t memory,
-                       VideoInfo video, std::int64_t process, [[maybe_unused]] const Changes& changes) {
+                       VideoInfo video, std::size_t n, std::int64_t process, [[maybe_unused]] const Changes& changes) {
   planned.request = {.memory = memory, .process = process};
-  planned.request.n = std::max<std::int64_t>(1, given.count("video") != 0
-                                                    ? std::ssize(given["video"].as<std::vector<std::string>>())
-                                                    : 1);
+  planned.request.n = static_cast<std::int64_t>(std::max<std::size_t>(1, n));
   planned.frames.clear();
   planned.prompt_tokens.clear();
   planned.parts.clear();
@@ -150,11 +159,12 @@ PlanRequest request_of(Planned& planned, const po::variables_map& given, const C
 #ifdef BESTREEL_WITH_TORCH
 /// In the order of their price: what changes nothing, then what changes scores by little, then pictures.
 std::vector<Alternative> alternatives(const po::variables_map& given, const Command& command, std::int64_t memory,
-                                      const VideoInfo& video, std::int64_t process, const Planned& planned) {
+                                      const VideoInfo& video, std::size_t n, std::int64_t process,
+                                      const Planned& planned) {
   std::vector<Alternative> list;
   const auto add = [&](const std::string& remedy, const Changes& changes) {
     Planned other;
-    list.push_back({remedy, request_of(other, given, command, memory, video, process, changes)});
+    list.push_back({remedy, request_of(other, given, command, memory, video, n, process, changes)});
   };
   const bool checkpoints = std::any_of(planned.request.judges.begin(), planned.request.judges.end(),
                                        [](const JudgeNeed& judge) { return judge.weights > 0; });
@@ -165,11 +175,11 @@ std::vector<Alternative> alternatives(const po::variables_map& given, const Comm
     list.push_back({"park the text encoder: run one prompt a command, so that it is freed before the judges load", alone});
   }
   if (planned.request.lockstep) {
-    for (std::int64_t n = planned.request.n - 1; n > 0; --n) {
+    for (std::int64_t fewer_n = planned.request.n - 1; fewer_n > 0; --fewer_n) {
       PlanRequest fewer = planned.request;
-      fewer.n = n;
+      fewer.n = fewer_n;
       if (!plan_memory(fewer).fits) continue;
-      list.push_back({fmt::format("pass -n {}: this strategy has all candidates in flight", n), fewer});
+      list.push_back({fmt::format("pass -n {}: this strategy has all candidates in flight", fewer_n), fewer});
       break;
     }
   }
@@ -206,16 +216,17 @@ void add_memory_option(po::options_description& options) {
                         "names the remedy");
 }
 
-Planned plan_of(const po::variables_map& given, const Command& command, std::int64_t memory, const VideoInfo& video) {
+Planned plan_of(const po::variables_map& given, const Command& command, std::int64_t memory, const VideoInfo& video,
+                std::size_t n) {
   Planned planned;
   const std::int64_t process = process_bytes(given);
-  request_of(planned, given, command, memory, video, process, {});
+  request_of(planned, given, command, memory, video, n, process, {});
   planned.plan = plan_memory(planned.request);
   if (planned.plan.fits) return planned;
 #ifdef BESTREEL_WITH_TORCH
   // What changes options is tried on a copy: a size that the model does not make is no remedy.
   try {
-    planned.remedy = cheapest_remedy(alternatives(given, command, memory, video, process, planned));
+    planned.remedy = cheapest_remedy(alternatives(given, command, memory, video, n, process, planned));
   } catch (const UsageError&) {
   }
 #endif
@@ -225,10 +236,11 @@ Planned plan_of(const po::variables_map& given, const Command& command, std::int
   return planned;
 }
 
-po::variables_map obey_memory(const po::variables_map& given, const Command& command, const VideoInfo& video) {
+po::variables_map obey_memory(const po::variables_map& given, const Command& command, const VideoInfo& video,
+                              std::size_t n) {
   if (given.count("memory") == 0) return given;
   const std::int64_t memory = parse_memory(command.name, given["memory"].as<std::string>());
-  const Planned planned = plan_of(given, command, memory, video);
+  const Planned planned = plan_of(given, command, memory, video, n);
   if (!planned.plan.fits) {
     fail("memory_short", command.name, "{} needs {} of memory but --memory is {}: {}", planned.plan.worst,
          memory_text(planned.plan.peak), memory_text(memory), planned.remedy);

@@ -24,15 +24,17 @@ struct Planned {
 /// --memory.
 void add_memory_option(po::options_description& options);
 
-/// `memory` is what must suffice. `video`: what is judged where the command makes no videos. The
+/// `memory` is what must suffice. `video` and `n`: what is judged and how many, where the command makes
+/// no videos. The
 /// options are those of rank, score, generate or plan; judges without weights count as next to
 /// nothing.
 Planned plan_of(const po::variables_map& given, const Command& command, std::int64_t memory,
-                const VideoInfo& video);
+                const VideoInfo& video, std::size_t n);
 
 /// Where --memory is given: says the plan in one line on stderr, and returns the options with what it
 /// limits (--judge-slots). Error "memory_short" with the remedy where nothing fits.
-po::variables_map obey_memory(const po::variables_map& given, const Command& command, const VideoInfo& video);
+po::variables_map obey_memory(const po::variables_map& given, const Command& command, const VideoInfo& video,
+                              std::size_t n);
 
 /// The one of the largest frames times length; files that cannot be opened are passed over.
 VideoInfo largest_video(const std::vector<std::string>& files);

@@ -1,4 +1,5 @@
 // `bestreel rank`, `bestreel resume`, `bestreel export`: one run, begun, continued, written out.
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <iostream>
@@ -196,7 +197,7 @@ int run_rank(const po::variables_map& given) {
     fail_usage(command.name, "{} holds no video: pass a folder with videos, or video files",
                fmt::join(inputs, ", "));
   }
-  std::vector<JudgePtr> judges = make_judges(obey_memory(given, command, largest_video(files)), command);
+  std::vector<JudgePtr> judges = make_judges(obey_memory(given, command, largest_video(files), watch ? std::max<std::size_t>(8, files.size()) : files.size()), command);
   const RunSettings settings = make_settings(given, command, judges);
 
   if (!RunStore::exists(out)) {
@@ -222,6 +223,10 @@ int run_resume(const po::variables_map& given) {
     return resume_generate(directory, view.settings, threads, given.count("json") != 0);
   }
 #endif
+  if (!view.settings.command.empty() && view.settings.command != "rank") {
+    fail("run_foreign", "resume", "{} holds a run of {}: repeat what made it, on the same directory", directory,
+         view.settings.command);
+  }
   if (view.settings.command != "rank") {
     fail("run_empty", "resume", "{} holds a run that had not begun: repeat the command that made it",
          directory);
@@ -230,7 +235,7 @@ int run_resume(const po::variables_map& given) {
   const po::variables_map then = parse_again(rank, view.settings, threads);
   std::vector<std::string> files;
   for (const Candidate& candidate : view.candidates) files.push_back(candidate.path);
-  std::vector<JudgePtr> judges = make_judges(obey_memory(then, rank, largest_video(files)), command);
+  std::vector<JudgePtr> judges = make_judges(obey_memory(then, rank, largest_video(files), files.size()), command);
   const RunSettings settings = make_settings(then, rank, judges);
   Ranking ranking = Ranking::resume(directory, settings, std::move(judges));
   Output output = output_of(then);
@@ -266,8 +271,6 @@ Command rank_command() {
                 ("top", po::value<int>()->value_name("K"), "show the K best in the table (all)")
                 ("combine", po::value<std::string>()->value_name("HOW"),
                  "with several judges: rank-mean (default) or weights")
-                ("weights", po::value<std::string>()->value_name("W,..."),
-                 "one positive weight per judge (equal)")
                 ("keep", po::value<std::string>()->value_name("K,..."),
                  "a cascade: each judge sees the best K of the one before, the first sees all")
                 ("watch", "keep ranking as files arrive in the folder; Ctrl-C ends")

@@ -48,7 +48,7 @@ int run_score(const po::variables_map& given) {
     fail_usage(command.name, "at least one video must be given: pass VIDEO...");
   }
   const auto paths = given["video"].as<std::vector<std::string>>();
-  const std::vector<JudgePtr> judges = make_judges(obey_memory(given, command, largest_video(paths)), command);
+  const std::vector<JudgePtr> judges = make_judges(obey_memory(given, command, largest_video(paths), 1), command);
   if (judges.size() != 1) {
     fail_usage(command.name, "judge must be one SPEC, but got {}: use `bestreel rank` to combine "
                "judges", judges.size());

@@ -22,9 +22,9 @@ namespace bestreel {
 namespace fs = std::filesystem;
 namespace {
 
-/// Videos that are open and waiting for a judge: enough to keep it busy, few enough for the
-/// system's limit on open files.
-constexpr std::size_t kAhead = 2;
+/// Videos that are open and wait for a judge while it has its slots full: enough to keep it busy, few
+/// enough for the system's limit on open files.
+constexpr std::size_t kAhead = 1;
 
 std::string absolute(const std::string& path) {
   return fs::absolute(path).lexically_normal().string();
@@ -200,10 +200,12 @@ bool Ranking::run_jobs(const std::vector<Job>& jobs, std::stop_token stop,
     }
   };
 
+  std::size_t at_hand = 0;
+  for (const auto& [judge, queue] : queues) at_hand += judges_[judge]->info().slots + kAhead;
   std::deque<std::pair<const Job*, std::future<Result>>> running;
   std::size_t done = 0;
   for (std::size_t next = 0; next < jobs.size() || !running.empty();) {
-    while (next < jobs.size() && running.size() < kAhead * queues.size() && !stop.stop_requested()) {
+    while (next < jobs.size() && running.size() < at_hand && !stop.stop_requested()) {
       running.emplace_back(&jobs[next], begin(jobs[next]));
       ++next;
     }

@@ -18,15 +18,18 @@ std::string joined(const std::vector<std::string>& items) {
   return fmt::format("{}", fmt::join(items, ", "));
 }
 
-/// "weights=a, now weights=b" of two ids of equal length in words; empty where they have not.
+/// "weights=a, now weights=b" of two ids of equal length in words; empty where they have not, or
+/// where no word is the same.
 std::string differing_words(const std::string& then, const std::string& now) {
   std::istringstream before(then), after(now);
   std::vector<std::string> differences;
   std::string a, b;
+  bool alike = false;
   while (before >> a && after >> b) {
+    alike = alike || a == b;
     if (a != b) differences.push_back(fmt::format("{}, now {}", a, b));
   }
-  return !before && !(after >> b) ? joined(differences) : std::string();
+  return alike && !before && !(after >> b) ? joined(differences) : std::string();
 }
 
 /// The first thing that is not as it was, as half a sentence; empty when all is equal.

@@ -1,6 +1,5 @@
 #include "reward/videoscore2/model.h"
 
-#include <ATen/ops/arange.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/tensor.h>
 
@@ -44,7 +43,8 @@ Model::Model(CheckpointConfig config, Tokenizer tokenizer, const Weights& weight
     if (const auto end = tokenizer_.id_of("<|im_end|>")) ends_.push_back(*end);
 }
 
-std::shared_ptr<const Model> Model::load(const std::string& folder, at::ScalarType activations) {
+std::shared_ptr<const Model> Model::load(const std::string& folder, at::ScalarType activations,
+                                         bool int8) {
   CheckpointConfig config = read_checkpoint_config(folder);
   Tokenizer tokenizer = Tokenizer::from_file(folder + "/tokenizer.json");
   if (tokenizer.vocabulary_size() > config.model.text.vocab_size)
@@ -54,18 +54,15 @@ std::shared_ptr<const Model> Model::load(const std::string& folder, at::ScalarTy
          folder, tokenizer.vocabulary_size() - 1, config.model.text.vocab_size);
   const Checkpoint checkpoint = Checkpoint::open(folder);
   std::string digest = digest_of(config, checkpoint);
-  return std::shared_ptr<const Model>(new Model(std::move(config), std::move(tokenizer),
-                                                Weights(checkpoint, activations),
-                                                std::move(digest)));
+  const Weights weights(checkpoint, activations,
+                        int8 ? int8_weights(checkpoint, digest) : Int8Weights{});
+  return std::shared_ptr<const Model>(
+      new Model(std::move(config), std::move(tokenizer), weights, std::move(digest)));
 }
 
-Sequence Model::sequence(std::int64_t capacity) const {
-  return {KvCache(config_.model.text, capacity, at::TensorOptions().dtype(activations_))};
-}
-
-at::Tensor Model::prefill(const std::vector<std::int64_t>& prompt, const at::Tensor& patches,
-                          const Grid& grid, double seconds_per_grid, Sequence& sequence,
-                          bool last_only, const std::function<void()>& check) const {
+Prompt Model::prefill(const std::vector<std::int64_t>& prompt, const at::Tensor& patches,
+                      const Grid& grid, double seconds_per_grid, bool last_only,
+                      const std::function<void()>& check) const {
   const VisionConfig& v = config_.model.vision;
   const auto first = std::find(prompt.begin(), prompt.end(), config_.model.video_token_id);
   const std::int64_t begin = first - prompt.begin();
@@ -87,16 +84,31 @@ at::Tensor Model::prefill(const std::vector<std::int64_t>& prompt, const at::Ten
       at::stack({at::tensor(where.axes[0], at::kLong), at::tensor(where.axes[1], at::kLong),
                  at::tensor(where.axes[2], at::kLong)})
           .to(device);
-  sequence.position = where.next;
-  return language_.forward(x, positions, sequence.cache, last_only, check);
+  const auto cache = std::make_shared<KvCache>(
+      config_.model.text, static_cast<std::int64_t>(prompt.size()), x.options());
+  const at::Tensor hidden = language_.prefill(x, positions, *cache, last_only, check);
+  return {cache, where.next, hidden};
 }
 
-at::Tensor Model::append(const at::Tensor& ids, Sequence& sequence) const {
-  const std::int64_t n = ids.size(0);
-  const at::Tensor positions =
-      at::arange(sequence.position, sequence.position + n, ids.options()).expand({3, n});
-  sequence.position += n;
-  return language_.forward(language_.embed(ids), positions, sequence.cache, /*last_only=*/true);
+Sequence Model::fork(const Prompt& prompt, std::int64_t capacity) const {
+  return {KvCache::fork(prompt.cache, capacity), prompt.cache->length(),
+          language_.rotation(prompt.position, capacity)};
+}
+
+at::Tensor Model::step(std::span<const NextToken> rows, std::int64_t width) const {
+  std::vector<std::int64_t> ids;
+  std::vector<DecodeRow> decode;
+  std::int64_t ahead = 0;  // tokens of this step that stand before the row in its sequence
+  for (const NextToken& row : rows) {
+    Sequence& sequence = *row.sequence;
+    ahead = !decode.empty() && decode.back().cache == &sequence.cache ? ahead + 1 : 0;
+    const std::int64_t place = sequence.cache.length() + ahead - sequence.begin;
+    ids.push_back(row.id);
+    decode.push_back({&sequence.cache, {sequence.turns.cos[place], sequence.turns.sin[place]}});
+  }
+  const auto device = rows.front().sequence->turns.cos.device();
+  if (!device.is_cpu()) ids.resize(static_cast<std::size_t>(width));
+  return language_.decode(language_.embed(at::tensor(ids, at::kLong).to(device)), decode);
 }
 
 }  // namespace bestreel::videoscore2

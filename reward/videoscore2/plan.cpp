@@ -8,6 +8,7 @@
 #include "core/nn/checkpoint.h"
 #include "reward/videoscore2/config.h"
 #include "reward/videoscore2/frames.h"
+#include "reward/videoscore2/int8_weights.h"
 #include "reward/videoscore2/profile.h"
 
 namespace bestreel {
@@ -25,7 +26,7 @@ constexpr std::int64_t kPromptTokens = 400;
 
 /// Parameters of each part.
 struct Parameters {
-  std::int64_t vision = 0, embedding = 0, layers = 0, head = 0, rows = 0;
+  std::int64_t vision = 0, embedding = 0, layers = 0, head = 0;
 };
 
 Parameters count(const ModelConfig& model) {
@@ -42,7 +43,6 @@ Parameters count(const ModelConfig& model) {
   p.layers = t.num_layers * (2 * hidden * hidden + hidden + 2 * (kv * hidden + kv) +
                              3 * hidden * t.intermediate_size + 2 * hidden) + hidden;
   p.head = t.tie_word_embeddings ? 0 : p.embedding;
-  p.rows = t.num_layers * (3 * hidden + 2 * kv + 2 * t.intermediate_size) + t.vocab_size;
   return p;
 }
 
@@ -133,7 +133,7 @@ JudgeSize plan_videoscore2(const JudgePlanOptions& o) {
   }
   need.weights = size.file_bytes - size.untouched;
   const std::int64_t language = parameters.layers + parameters.head;
-  if (o.int8) need.weights += -element * language + language + 4 * parameters.rows;
+  if (o.int8) need.weights += -element * language + language + 4 * language / kInt8Group;
 
   const std::int64_t frame = plan.grid[1] * plan.grid[2];
   const std::int64_t chunk = std::min(plan.grid[0], std::max<std::int64_t>(1, kVisionChunk / frame)) * frame;

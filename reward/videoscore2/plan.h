@@ -15,7 +15,7 @@ namespace bestreel {
 struct JudgePlanOptions {
   std::string folder;
   std::string dtype = "fp32";  ///< of the activations, as in VideoScore2Options
-  bool int8 = false;           ///< the language model's matrices in 8 bits, a scale for each row
+  bool int8 = false;           ///< the language model's matrices and head as int8_weights.h holds them
   std::int64_t rationale = 1024;
   int readings = 1;
   int max_slots = 1;

@@ -19,30 +19,40 @@ struct VideoScore2Options {
   /// "fp32": float32 activations on the weights as they are, which is what the reference computes;
   /// "bf16": bfloat16 activations, for a bfloat16 checkpoint.
   std::string dtype = "fp32";
+  /// "file": the weights as they are; "int8": the decoder's in a byte each, converted once into a
+  /// file beside the checkpoint, or in the user's cache where that is read-only. Half the memory
+  /// traffic of a step for scores that differ a little, hence another judge id.
+  std::string weights = "file";
   int threads = 0;  ///< of the judging thread's operators; 0: libtorch's default
 
   /// Tokens until </think>, fewer where the model's context ends before; 0: scores at once,
   /// without reasons.
   std::int64_t rationale = 1024;
-  double fps = 0;                 ///< frames a second that the judge looks at; 0: its own, 2
-  std::int64_t max_frames = 0;    ///< 0: the reference's limit of 768
+  double fps = 0;               ///< frames a second that the judge looks at; 0: its own, 2
+  std::int64_t max_frames = 0;  ///< 0: the reference's limit of 768
 
   double temperature = 0;  ///< 0: greedy
   std::uint64_t seed = 0;  ///< of the first reading; reading k uses seed + k
   int readings = 1;        ///< more than one needs a temperature: mean and standard deviation
+
+  /// Readings that are decoded together, 1 to 32. Changes the speed and the memory, no score.
+  int slots = 8;
 };
 
 /// Maps the weights and checks everything that can be checked before a video is there.
 ///
 /// Errors: UsageError for options out of range; "checkpoint_missing", "checkpoint_foreign",
 /// "checkpoint_unsupported", "shard_missing", "safetensors_malformed", "shape_mismatch",
-/// "json_malformed", "tokenizer_unsuitable", "chat_format_unsupported", "template_malformed".
+/// "json_malformed", "tokenizer_unsuitable", "chat_format_unsupported", "template_malformed",
+/// "isa_unavailable"; with int8 weights "disk_full", "write_failed".
 ///
 /// Failures of a judgement: "usage" (empty prompt), "prompt_too_long", "video_unsuitable",
 /// "logits_not_finite", "engine_failed" (memory), "cancelled", and what Video::read throws.
 ///
-/// A judgement depends on the video, the prompt and these options alone: every video has its own
-/// prefill and its own decoding, so the company it is judged in changes no bit.
+/// A judgement depends on the video, the prompt and these options alone. Every video has its own
+/// prefill; then its readings join a running batch, where a step reads the weights once for all and
+/// each keeps the bits that it would have alone. A video joins when a slot is free, not when the
+/// batch is done, so judge_stream() is what a stream of candidates wants.
 BESTREEL_API JudgePtr make_videoscore2_judge(const VideoScore2Options& options);
 
 /// What `bestreel inspect FOLDER` shows.

@@ -13,14 +13,26 @@ import time
 
 os.environ["FORCE_QWENVL_VIDEO_READER"] = "decord"
 
+import av
 import numpy as np
 import torch
 from diffusers import WanPipeline
-from diffusers.utils import export_to_video
 from qwen_vl_utils import process_vision_info
 from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration
 
 LABELS = ("visual quality", "text-to-video alignment", "physical/common-sense consistency")
+
+
+def write_mp4(frames, path, fps):
+    """(F, H, W, 3) in 0..1, as diffusers' export_to_video quantises them (it needs imageio-ffmpeg itself)."""
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("libx264", rate=fps)
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt, stream.options = "yuv420p", {"crf": "18"}
+        for frame in (frames * 255).astype(np.uint8):
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        file.mux(stream.encode())
+    return path
 
 
 def judge(model, processor, template, clip, prompt):
@@ -73,7 +85,7 @@ def main():
             frames = pipe(prompt=args.prompt, negative_prompt="", width=width, height=height, num_frames=args.frames,
                           num_inference_steps=args.steps, guidance_scale=args.guidance,
                           generator=torch.Generator("cpu").manual_seed(args.seed + k)).frames[0]
-            clips.append(export_to_video(frames, str(out / f"c{k:03}.mp4"), fps=args.fps))
+            clips.append(write_mp4(frames, out / f"c{k:03}.mp4", args.fps))
         made = time.perf_counter() - begin
         rewards = [judge(model, processor, template, clip, args.prompt) for clip in clips]
     seconds = time.perf_counter() - begin

@@ -55,8 +55,8 @@ def export(run):
 
 
 def files(run):
-    """Every file but the two that hold clocks: by name, with its bytes."""
-    return {str(path.relative_to(run)): b"" if path.name in ("report.html", "run.sqlite") else path.read_bytes()
+    """By name, with its bytes; three hold clocks or the last process: only that they are there."""
+    return {str(path.relative_to(run)): b"" if path.name in ("report.html", "run.sqlite", "run.lock") else path.read_bytes()
             for path in sorted(run.rglob("*")) if path.is_file()}
 
 
