@@ -160,7 +160,7 @@ TEST_F(StrategiesTest, RerankAsksTheDearJudgeForTheBestFew) {
         for (const Request& request : requests) {
           const std::scoped_lock lock(mutex);
           seen.push_back(request.video->info().fps.value());
-          results.push_back(testing::judgement(10 - seen.back()));  // of another opinion
+          results.push_back(testing::judgement(5 - seen.back()));  // of another opinion, on another scale
         }
         return results;
       });
