@@ -37,6 +37,7 @@ Command export_command();
 Command generate_command();  ///< with libtorch only
 Command replay_command();    ///< with libtorch only
 Command inspect_command();
+Command plan_command();  ///< with libtorch only
 Command parse_command();
 Command doctor_command();
 Command completion_command();

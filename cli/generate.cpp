@@ -8,12 +8,14 @@
 #include "cli/interrupt.h"
 #include "cli/judges.h"
 #include "cli/machine.h"
+#include "cli/planning.h"
 #include "cli/table.h"
 #include "cli/terminal.h"
 #include "core/base/fail.h"
 #include "core/base/file.h"
 #include "plugin/keep.h"
 #include "plugin/replay.h"
+#include "plugin/runs/cascade_view.h"
 #include "plugin/session.h"
 
 namespace bestreel::cli {
@@ -26,6 +28,7 @@ constexpr const char* kDetails =
     "interrupted. Candidate k has the seed SEED + k and the initial noise that diffusers draws for it.\n\n"
     "Strategies:\n"
     "  best-of-n  makes all, judges all\n"
+    "             (with --keep 8,3: a cascade; each judge sees the best of the one before)\n"
     "  rerank     the first judge looks at all, the second at the best --keep\n"
     "  race       one after the other; who is behind the earlier ones is stopped on the way\n"
     "  halving    all begin; at each rung the better part goes on, judged on previews\n\n"
@@ -120,8 +123,9 @@ int run_one(const po::variables_map& given, const Command& command, const Job& j
   std::ostream& note = json ? std::cerr : std::cout;
   if (json) {
     std::cout << export_run(outcome.view, ExportFormat::kJsonl);
+    if (!outcome.view.settings.keep.empty()) std::cout << cascade_json(outcome.view) << "\n";
   } else {
-    std::cout << ranking_table(outcome.view, top);
+    std::cout << ranking_table(outcome.view, top) << cascade_table(outcome.view, top);
     if (!outcome.view.winner.empty()) std::cout << "\n" << winner_sentence(outcome.view) << "\n";
   }
   print_ledger(note, session.ledger());
@@ -155,7 +159,7 @@ int run_one(const po::variables_map& given, const Command& command, const Job& j
 int generate(const po::variables_map& given, const Command& command, bool json) {
   const std::vector<Job> jobs = jobs_of(given, command);
   const std::string out = required_text(given, command, "out", "DIR");
-  const std::vector<JudgePtr> judges = make_judges(options_of_judges(given, command), command);
+  const std::vector<JudgePtr> judges = make_judges(options_of_judges(obey_memory(given, command, {}, 0), command), command);
   const std::unique_ptr<Engine> engine = make_engine(given, command);
   Interrupt interrupt;
   if (given.count("prompts") == 0) {
@@ -276,7 +280,8 @@ Command generate_command() {
                 ("rungs", po::value<std::string>()->value_name("K,..."), "steps with previews (race, halving)")
                 ("eta", po::value<double>()->value_name("E")->default_value(2), "1/E go on at each rung (halving)")
                 ("finalists", po::value<int>()->value_name("K")->default_value(1), "come to the end (halving)")
-                ("keep", po::value<int>()->value_name("K")->default_value(2), "for the second judge (rerank)")
+                ("keep", po::value<std::string>()->value_name("K,..."),
+                 "a cascade: each judge sees the best K of the one before (rerank: 2)")
                 ("preview-decoder", po::value<std::string>()->value_name("FILE"),
                  "a small decoder for previews, TAEHV layout (the model's own)")
                 ("lag", po::value<int>()->value_name("D")->default_value(0), "steps until a decision takes effect")

@@ -7,10 +7,12 @@
 #include <set>
 #include <sstream>
 
+#include "cli/judges.h"
 #include "cli/machine.h"
 #include "core/base/fail.h"
 #include "core/base/file.h"
 #include "plugin/strategies/best_of_n.h"
+#include "plugin/strategies/cascade.h"
 #include "plugin/strategies/halving.h"
 #include "plugin/strategies/race.h"
 #include "plugin/strategies/rerank.h"
@@ -48,20 +50,6 @@ std::vector<int> integers_of(const po::variables_map& given, const Command& comm
     values.push_back(value);
   }
   return values;
-}
-
-wan::VideoSize size_of(const po::variables_map& given, const Command& command) {
-  wan::VideoSize size;
-  const std::string text = given["size"].as<std::string>();
-  const std::size_t cross = text.find_first_of("xX*");
-  const char* const end = text.data() + text.size();
-  if (cross == std::string::npos ||
-      std::from_chars(text.data(), text.data() + cross, size.width).ptr != text.data() + cross ||
-      std::from_chars(text.data() + cross + 1, end, size.height).ptr != end) {
-    fail_usage(command.name, "size must be WIDTHxHEIGHT, such as 832x480, but got {}", text);
-  }
-  size.frames = number_of(given, command, "frames", 1, 100000);
-  return size;
 }
 
 std::vector<wan::LoraFile> lora_of(const po::variables_map& given, const Command& command) {
@@ -157,6 +145,20 @@ po::variables_map options_of(const po::variables_map& given, const Job& job, con
   return one;
 }
 
+wan::VideoSize size_of(const po::variables_map& given, const Command& command) {
+  wan::VideoSize size;
+  const std::string text = given["size"].as<std::string>();
+  const std::size_t cross = text.find_first_of("xX*");
+  const char* const end = text.data() + text.size();
+  if (cross == std::string::npos ||
+      std::from_chars(text.data(), text.data() + cross, size.width).ptr != text.data() + cross ||
+      std::from_chars(text.data() + cross + 1, end, size.height).ptr != end) {
+    fail_usage(command.name, "size must be WIDTHxHEIGHT, such as 832x480, but got {}", text);
+  }
+  size.frames = number_of(given, command, "frames", 1, 100000);
+  return size;
+}
+
 std::unique_ptr<Engine> make_engine(const po::variables_map& given, const Command& command) {
   wan::EngineOptions options;
   options.settings.size = size_of(given, command);
@@ -183,9 +185,15 @@ StrategyPtr make_strategy(const po::variables_map& given, const Command& command
   const Selection selection{settings.combination, settings.weights};
   const std::string name = given["strategy"].as<std::string>();
   const std::vector<int> rungs = integers_of(given, command, "rungs");
-  if (name == "best-of-n") return best_of_n({seeds, selection});
+  if (name == "best-of-n") {
+    return settings.keep.empty() ? best_of_n({seeds, selection}) : cascade({seeds, settings.keep});
+  }
   if (name == "rerank") {
-    return rerank({seeds, static_cast<std::size_t>(number_of(given, command, "keep", 1, static_cast<int>(n)))});
+    return rerank({seeds, static_cast<std::size_t>(settings.keep.empty() ? kRerankKeep : settings.keep[0])});
+  }
+  if (!settings.keep.empty()) {
+    fail_usage(command.name, "keep belongs to the strategies best-of-n and rerank, but got it with {}: leave it out",
+               name);
   }
   if (name == "race") {
     RaceOptions options;

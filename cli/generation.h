@@ -11,6 +11,7 @@
 #include "plugin/engine.h"
 #include "plugin/runs/run_view.h"
 #include "plugin/strategy.h"
+#include "sampler/wan/pipeline.h"
 
 namespace bestreel::cli {
 
@@ -26,6 +27,9 @@ std::vector<Job> jobs_of(const po::variables_map& given, const Command& command)
 
 /// The options of one of several prompts, as if they had been given alone.
 po::variables_map options_of(const po::variables_map& given, const Job& job, const std::string& out);
+
+/// --size and --frames.
+wan::VideoSize size_of(const po::variables_map& given, const Command& command);
 
 std::unique_ptr<Engine> make_engine(const po::variables_map& given, const Command& command);
 

@@ -7,8 +7,10 @@
 #include <optional>
 
 #include "cli/machine.h"
+#include "cli/planning.h"
 #include "core/base/fail.h"
 #include "examples/tinyworld/oracle_judge.h"
+#include "plugin/cascade.h"
 #include "reward/pixels/pixels_judge.h"
 #include "reward/through_file/through_file_judge.h"
 #ifdef BESTREEL_WITH_TORCH
@@ -124,6 +126,39 @@ std::vector<double> weights_of(const po::variables_map& given, const Command& co
              "but got {}", judges, text);
 }
 
+}  // namespace
+
+std::vector<int> keep_of(const po::variables_map& given, const Command& command, std::size_t judges) {
+  if (given.count("keep") == 0) return {};
+  const auto refuse = [&](const char* other) {
+    fail_usage(command.name, "either --keep or --{} may be given, but not both: with --keep the judges judge one "
+               "after the other and are not combined", other);
+  };
+  if (given.count("combine") != 0) refuse("combine");
+  if (given.count("weights") != 0) {
+    for (const std::string& word : given["weights"].as<std::vector<std::string>>()) {
+      if (word != "int8" && word != "file") refuse("weights");
+    }
+  }
+  const std::string text = given["keep"].as<std::string>();
+  std::vector<int> keep;
+  const char* at = text.data();
+  for (const char* const end = at + text.size();; ++at) {
+    int count = 0;
+    const auto [next, error] = std::from_chars(at, end, count);
+    if (error != std::errc() || (next != end && *next != ',')) {
+      fail_usage(command.name, "keep must be counts with commas, such as 8,3, but got {}", text);
+    }
+    keep.push_back(count);
+    at = next;
+    if (next == end) break;
+  }
+  check_keep(command.name, judges, keep);
+  return keep;
+}
+
+namespace {
+
 /// The command as given, with every path absolute: it means the same from any folder.
 std::vector<std::string> canonical_argv(const po::variables_map& given, const Command& command) {
   const auto path = [](const std::string& text) {
@@ -192,6 +227,7 @@ void add_judge_options(po::options_description& options) {
       ("judge-from", po::value<std::string>()->value_name("WHAT"),
        "memory: the frames as decoded (default); file: the frames after H.264")
       ("threads", po::value<int>()->value_name("N"), "CPU threads of the judges (all cores)");
+  add_memory_option(options);
 }
 
 std::vector<JudgePtr> make_judges(const po::variables_map& given, const Command& command) {
@@ -203,6 +239,7 @@ std::vector<JudgePtr> make_judges(const po::variables_map& given, const Command&
     fail_usage(command.name, "judge-from must be memory or file, but got {}", from);
   }
   threads_of(given, command);  // a bad number is refused whatever the judge
+  keep_of(given, command, given["judge"].as<std::vector<std::string>>().size());
   if (given.count("weights") != 0)
     for (const std::string& word : given["weights"].as<std::vector<std::string>>())
       if (word != "int8" && word != "file" && (word.empty() || word[0] < '0' || word[0] > '9'))
@@ -223,7 +260,13 @@ RunSettings make_settings(const po::variables_map& given, const Command& command
   settings.prompt = required_text(given, command, "prompt", "TEXT");
   settings.judges = given["judge"].as<std::vector<std::string>>();
   for (const JudgePtr& judge : judges) settings.judge_ids.push_back(judge->info().id);
-  if (given.count("combine") != 0 || judges.size() > 1) {
+  settings.keep = keep_of(given, command, judges.size());
+  // `--strategy rerank` is the cascade of two judges, and has a count of its own where none is given.
+  if (settings.keep.empty() && judges.size() == 2 && given.count("strategy") != 0 &&
+      given["strategy"].as<std::string>() == "rerank") {
+    settings.keep = {kRerankKeep};
+  }
+  if (settings.keep.empty() && (given.count("combine") != 0 || judges.size() > 1)) {
     const std::string how = given.count("combine") != 0 ? given["combine"].as<std::string>() : "rank-mean";
     if (how != "rank-mean" && how != "weights") {
       fail_usage(command.name, "combine must be rank-mean or weights, but got {}", how);

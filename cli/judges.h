@@ -13,6 +13,13 @@ namespace bestreel::cli {
 /// The options that choose and configure judges, the same for every command that judges.
 void add_judge_options(po::options_description& options);
 
+/// What `--strategy rerank` keeps without --keep.
+inline constexpr int kRerankKeep = 2;
+
+/// --keep K,...: one count for every judge but the last; empty without --keep. UsageError
+/// "[command]" for other counts, and beside --combine or --weights.
+std::vector<int> keep_of(const po::variables_map& given, const Command& command, std::size_t judges);
+
 /// One judge per SPEC: `pixels`, or the folder of a VideoScore2 checkpoint. UsageError "[command]".
 std::vector<JudgePtr> make_judges(const po::variables_map& given, const Command& command);
 

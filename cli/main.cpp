@@ -15,7 +15,7 @@ std::span<const Command> commands() {
   static const std::vector<Command> all{score_command(),  rank_command(),   resume_command(),
                                         export_command(),
 #ifdef BESTREEL_WITH_TORCH
-                                        generate_command(), replay_command(), inspect_command(),
+                                        generate_command(), replay_command(), inspect_command(), plan_command(),
 #endif
                                         parse_command(),  doctor_command(), completion_command()};
   return all;

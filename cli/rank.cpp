@@ -1,4 +1,5 @@
 // `bestreel rank`, `bestreel resume`, `bestreel export`: one run, begun, continued, written out.
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <iostream>
@@ -13,11 +14,13 @@
 #endif
 #include "cli/interrupt.h"
 #include "cli/judges.h"
+#include "cli/planning.h"
 #include "cli/table.h"
 #include "cli/terminal.h"
 #include "core/base/fail.h"
 #include "core/base/file.h"
 #include "plugin/ranking.h"
+#include "plugin/runs/cascade_view.h"
 
 namespace bestreel::cli {
 namespace fs = std::filesystem;
@@ -26,12 +29,17 @@ namespace {
 constexpr const char* kRankDetails =
     "DIR receives best.<ext> (the winner's file, byte for byte), report.html and run.sqlite. The\n"
     "same command on the same DIR goes on where it was interrupted.\n\n"
+    "Several --judge without --keep all judge everything and are combined. With --keep 8,3 they are a\n"
+    "cascade, the cheapest first: the second judge sees the best 8 of the first, the third the best 3 of\n"
+    "the second. Who was judged further comes first; rewards of different judges are never compared.\n"
+    "With --json a last line {\"cascade\": [...]} says what each judge saw, cost and saved.\n\n"
     "Exit status: 0 all judged, 1 some video failed (the others are still ranked), 2 usage,\n"
     "130 interrupted (what was judged is ranked and kept).\n\n"
     "Examples:\n"
     "  bestreel rank clips/ --prompt \"a red ball bounces\" --judge pixels --out run1\n"
     "  bestreel rank a.mp4 b.mkv -p \"a cat\" -j pixels -j VideoScore2/ --combine rank-mean --out run2\n"
-    "  bestreel rank clips/ -p \"a cat\" -j pixels --out run3 --watch\n";
+    "  bestreel rank clips/ -p \"a cat\" -j pixels -j small/ -j VideoScore2/ --keep 8,3 --out run3\n"
+    "  bestreel rank clips/ -p \"a cat\" -j pixels --out run4 --watch\n";
 constexpr const char* kResumeDetails =
     "Takes prompt, judges and videos from the run. Refused where the thread count, the versions or\n"
     "a judge differ from the run's, since scores could then differ too.\n\n"
@@ -96,8 +104,9 @@ void print_outcome(const std::string& directory, const RunView& view, const Outp
                    bool complete) {
   if (output.json) {
     std::cout << export_run(view, ExportFormat::kJsonl);
+    if (!view.settings.keep.empty()) std::cout << cascade_json(view) << "\n";
   } else {
-    std::cout << ranking_table(view, output.top);
+    std::cout << ranking_table(view, output.top) << cascade_table(view, output.top);
   }
   std::cout.flush();
   std::ostream& note = output.json ? std::cerr : std::cout;
@@ -114,7 +123,7 @@ int exit_code(const RunView& view, bool complete) {
   if (!complete) return kInterrupted;
   for (const Candidate& candidate : view.candidates) {
     for (const auto& result : candidate.results) {
-      if (!result || failed(*result)) return kFailed;
+      if (result ? failed(*result) : candidate.dropped.empty()) return kFailed;
     }
   }
   return kDone;
@@ -188,7 +197,7 @@ int run_rank(const po::variables_map& given) {
     fail_usage(command.name, "{} holds no video: pass a folder with videos, or video files",
                fmt::join(inputs, ", "));
   }
-  std::vector<JudgePtr> judges = make_judges(given, command);
+  std::vector<JudgePtr> judges = make_judges(obey_memory(given, command, largest_video(files), watch ? std::max<std::size_t>(8, files.size()) : files.size()), command);
   const RunSettings settings = make_settings(given, command, judges);
 
   if (!RunStore::exists(out)) {
@@ -224,7 +233,9 @@ int run_resume(const po::variables_map& given) {
   }
   const Command rank = rank_command();
   const po::variables_map then = parse_again(rank, view.settings, threads);
-  std::vector<JudgePtr> judges = make_judges(then, command);
+  std::vector<std::string> files;
+  for (const Candidate& candidate : view.candidates) files.push_back(candidate.path);
+  std::vector<JudgePtr> judges = make_judges(obey_memory(then, rank, largest_video(files), files.size()), command);
   const RunSettings settings = make_settings(then, rank, judges);
   Ranking ranking = Ranking::resume(directory, settings, std::move(judges));
   Output output = output_of(then);
@@ -260,6 +271,8 @@ Command rank_command() {
                 ("top", po::value<int>()->value_name("K"), "show the K best in the table (all)")
                 ("combine", po::value<std::string>()->value_name("HOW"),
                  "with several judges: rank-mean (default) or weights")
+                ("keep", po::value<std::string>()->value_name("K,..."),
+                 "a cascade: each judge sees the best K of the one before, the first sees all")
                 ("watch", "keep ranking as files arrive in the folder; Ctrl-C ends")
                 ("single-file", "put the videos into report.html")
                 ("json", "one JSON object per video on stdout instead of the table")

@@ -7,6 +7,7 @@
 #include "cli/command.h"
 #include "cli/interrupt.h"
 #include "cli/judges.h"
+#include "cli/planning.h"
 #include "cli/terminal.h"
 #include "core/base/fail.h"
 #include "core/media/video.h"
@@ -51,7 +52,7 @@ int run_score(const po::variables_map& given) {
     fail_usage(command.name, "at least one video must be given: pass VIDEO...");
   }
   const auto paths = given["video"].as<std::vector<std::string>>();
-  const std::vector<JudgePtr> judges = make_judges(given, command);
+  const std::vector<JudgePtr> judges = make_judges(obey_memory(given, command, largest_video(paths), 1), command);
   if (judges.size() != 1) {
     fail_usage(command.name, "judge must be one SPEC, but got {}: use `bestreel rank` to combine "
                "judges", judges.size());

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "cli/terminal.h"
+#include "plugin/runs/cascade_view.h"
 
 namespace bestreel::cli {
 namespace {
@@ -114,6 +115,27 @@ std::string ranking_table(const RunView& view, int top) {
   std::string out = any ? table.text(2) : "";
   if (left_out > 0) out += dim(fmt::format("... and {} more, in the report", left_out)) + "\n";
   return out + failures;
+}
+
+std::string cascade_table(const RunView& view, int top) {
+  if (view.settings.keep.empty()) return "";
+  Table table({bold("judge"), bold("saw"), bold("handed on"), bold("seconds"), bold("tokens"), bold("saved seconds"),
+               bold("saved tokens")});
+  for (const CascadeStage& stage : cascade_stages(view)) {
+    const bool last = stage.judge + 1 == view.settings.judges.size();
+    const auto count = [](double value) { return value > 0 ? fmt::format("{:.0f}", value) : "-"; };
+    table.row({printable(judge_label(view.settings, stage.judge)), std::to_string(stage.saw),
+               last ? "-" : std::to_string(stage.kept), fmt::format("{:.2f}", stage.seconds),
+               count(static_cast<double>(stage.tokens)),
+               stage.saved_seconds > 0 ? fmt::format("{:.2f}", stage.saved_seconds) : "-",
+               count(stage.saved_tokens)});
+  }
+  std::string out = "\n" + table.text(1);
+  for (const Candidate& candidate : view.candidates) {
+    if (candidate.dropped.empty() || (top > 0 && candidate.rank > top)) continue;
+    out += fmt::format("{}: {}\n", printable(candidate.id), printable(candidate.dropped));
+  }
+  return out;
 }
 
 std::string winner_sentence(const RunView& view) {

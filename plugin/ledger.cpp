@@ -17,13 +17,22 @@ double seconds_of(const Json& body) {
 
 void charge_judgement(Ledger& ledger, const Json& body) {
   ++ledger.judgements;
+  const auto place = strictly_at<std::size_t>(body, "judge");
+  if (ledger.judges.size() <= place) ledger.judges.resize(place + 1);
+  JudgeCost& cost = ledger.judges[place];
+  ++cost.judgements;
   const Result result = result_from_json(body.at("result").dump());
   const auto* judgement = std::get_if<Judgement>(&result);
   if (judgement == nullptr) return;
+  cost.seconds += judgement->seconds;
   ledger.judge_seconds += judgement->seconds;
   if (!judgement->transcript) return;
-  ledger.prefill_tokens += std::ssize(judgement->transcript->prompt_tokens);
-  ledger.decode_tokens += std::ssize(judgement->transcript->output_tokens);
+  const std::int64_t prefill = std::ssize(judgement->transcript->prompt_tokens);
+  const std::int64_t decode = std::ssize(judgement->transcript->output_tokens);
+  cost.prefill_tokens += prefill;
+  cost.decode_tokens += decode;
+  ledger.prefill_tokens += prefill;
+  ledger.decode_tokens += decode;
 }
 
 }  // namespace

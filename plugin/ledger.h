@@ -9,6 +9,13 @@
 
 namespace bestreel {
 
+/// What one judge has cost, previews included.
+struct JudgeCost {
+  std::int64_t judgements = 0;  ///< failures included
+  std::int64_t prefill_tokens = 0, decode_tokens = 0;
+  double seconds = 0;
+};
+
 /// A projection of a run's events. What a process that was killed had done without recording it is
 /// in no column; what had to be done again is in `redone_forwards` only, so that a resumed run is
 /// charged like one that was never interrupted.
@@ -26,6 +33,7 @@ struct Ledger {
   double waited_seconds = 0;    ///< of the engine, for judges
   std::int64_t peak_bytes = 0;  ///< largest the engine has reported; 0 = not known
   double redone_forwards = 0;   ///< after interruptions
+  std::vector<JudgeCost> judges;  ///< by place; shorter where the later ones have judged nobody
 
   /// The share of judging time behind which the engine did not have to wait, 0..1; 0 without
   /// judging.

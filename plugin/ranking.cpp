@@ -12,9 +12,11 @@
 
 #include "core/base/fail.h"
 #include "core/base/file.h"
+#include "plugin/cascade.h"
 #include "plugin/judge_queue.h"
 #include "plugin/runs/best_file.h"
 #include "plugin/runs/same_run.h"
+#include "plugin/strategy.h"
 
 namespace bestreel {
 namespace fs = std::filesystem;
@@ -113,29 +115,73 @@ std::size_t Ranking::take_in(const std::vector<std::string>& files) {
   return events.size();
 }
 
-bool Ranking::judge_pending(std::stop_token stop, const RankingProgress& progress) {
-  struct Job {
-    std::string id;
-    std::string path;
-    std::size_t judge;
-    std::string sha256;
-  };
+struct Ranking::Job {
+  std::string id;
+  std::string path;
+  std::size_t judge;
+  std::string sha256;
+};
+
+/// What judges first_judge..last_judge have still to judge, by candidate, then judge. In a cascade
+/// of one judge at a time: whom the judge before hands on.
+std::vector<Ranking::Job> Ranking::pending(std::size_t first_judge, std::size_t last_judge) const {
+  std::vector<const Candidate*> due;
+  for (const Candidate& candidate : view_.candidates) due.push_back(&candidate);
+  std::sort(due.begin(), due.end(),
+            [](const Candidate* a, const Candidate* b) { return a->id < b->id; });
+  if (!view_.settings.keep.empty() && first_judge > 0) {
+    CascadeRewards rewards(judges_.size());
+    for (const Candidate* candidate : due) {
+      const auto& result = candidate->results[first_judge - 1];
+      rewards[first_judge - 1].push_back(result ? reward_of(*result) : std::nullopt);
+    }
+    std::vector<std::size_t> survivors = cascade_survivors(rewards, view_.settings.keep, first_judge);
+    std::sort(survivors.begin(), survivors.end());
+    std::vector<const Candidate*> kept;
+    for (const std::size_t c : survivors) kept.push_back(due[c]);
+    due = std::move(kept);
+  }
   std::vector<Job> jobs;
-  std::size_t total = 0;
-  for (const Candidate& candidate : view_.candidates) {
-    for (std::size_t j = 0; j < judges_.size(); ++j) {
-      ++total;
-      if (!candidate.results[j]) jobs.push_back({candidate.id, candidate.path, j, candidate.sha256});
+  for (const Candidate* candidate : due) {
+    for (std::size_t j = first_judge; j <= last_judge; ++j) {
+      if (candidate->results[j]) continue;
+      jobs.push_back({candidate->id, candidate->path, j, candidate->sha256});
     }
   }
-  std::stable_sort(jobs.begin(), jobs.end(), [](const Job& a, const Job& b) {
-    return std::pair(a.id, a.judge) < std::pair(b.id, b.judge);
-  });
+  return jobs;
+}
 
-  std::vector<std::unique_ptr<JudgeQueue>> queues;
-  for (const JudgePtr& judge : judges_) queues.push_back(std::make_unique<JudgeQueue>(judge));
+bool Ranking::judge_pending(std::stop_token stop, const RankingProgress& progress) {
+  const std::size_t n = view_.candidates.size(), last = judges_.size() - 1;
+  const bool cascade = !view_.settings.keep.empty();
+  std::size_t done = 0, total = 0;
+  for (const Candidate& candidate : view_.candidates) {
+    for (const auto& result : candidate.results) done += result ? 1 : 0;
+  }
+  for (std::size_t j = 0; j <= last; ++j) {
+    total += cascade && j > 0 ? std::min(n, static_cast<std::size_t>(view_.settings.keep[j - 1])) : n;
+  }
+  const auto begun = [&](const std::string& id) {
+    if (progress) progress(done, std::max(total, done + 1), id);
+    ++done;
+  };
+  if (!cascade) return run_jobs(pending(0, last), stop, begun);
+  for (std::size_t j = 0; j <= last; ++j) {
+    if (!run_jobs(pending(j, j), stop, begun)) return false;
+  }
+  return true;
+}
+
+/// False when `stop` was requested before all were judged.
+bool Ranking::run_jobs(const std::vector<Job>& jobs, std::stop_token stop,
+                       const std::function<void(const std::string&)>& begun) {
+  std::map<std::size_t, std::unique_ptr<JudgeQueue>> queues;
+  for (const Job& job : jobs) {
+    auto& queue = queues[job.judge];
+    if (!queue) queue = std::make_unique<JudgeQueue>(judges_[job.judge]);
+  }
   std::stop_callback cancel(stop, [&] {
-    for (const auto& queue : queues) queue->cancel_all();
+    for (const auto& [judge, queue] : queues) queue->cancel_all();
   });
 
   const Condition condition{view_.settings.prompt, ""};
@@ -146,7 +192,7 @@ bool Ranking::judge_pending(std::stop_token stop, const RankingProgress& progres
              "with another --out", job.path);
       }
       // A video of its own for each judge: Video::read is for one thread at a time.
-      return queues[job.judge]->submit({open_video(job.path), condition}).result;
+      return queues.at(job.judge)->submit({open_video(job.path), condition}).result;
     } catch (const Error& error) {
       std::promise<Result> failed;
       failed.set_value(Failure{error.code(), error.what()});
@@ -155,9 +201,9 @@ bool Ranking::judge_pending(std::stop_token stop, const RankingProgress& progres
   };
 
   std::size_t at_hand = 0;
-  for (const JudgePtr& judge : judges_) at_hand += judge->info().slots + kAhead;
+  for (const auto& [judge, queue] : queues) at_hand += judges_[judge]->info().slots + kAhead;
   std::deque<std::pair<const Job*, std::future<Result>>> running;
-  std::size_t done = total - jobs.size();
+  std::size_t done = 0;
   for (std::size_t next = 0; next < jobs.size() || !running.empty();) {
     while (next < jobs.size() && running.size() < at_hand && !stop.stop_requested()) {
       running.emplace_back(&jobs[next], begin(jobs[next]));
@@ -165,7 +211,7 @@ bool Ranking::judge_pending(std::stop_token stop, const RankingProgress& progres
     }
     if (running.empty()) break;
     const Job& job = *running.front().first;
-    if (progress) progress(done, total, job.id);
+    begun(job.id);
     const Result result = running.front().second.get();
     running.pop_front();
     const Failure* failure = std::get_if<Failure>(&result);
@@ -174,7 +220,7 @@ bool Ranking::judge_pending(std::stop_token stop, const RankingProgress& progres
     ++done;
   }
   append({});
-  return done == total;
+  return done == jobs.size();
 }
 
 const RunView& Ranking::finish(const ReportOptions& report) {

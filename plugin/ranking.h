@@ -41,7 +41,8 @@ class BESTREEL_API Ranking {
   /// alone. Returns how many were taken in.
   std::size_t take_in(const std::vector<std::string>& files);
 
-  /// Judges what no judge has judged. A video that cannot be opened or judged gets its Failure, the
+  /// Judges what no judge has judged; in a cascade (RunSettings::keep) judge by judge, each only whom
+  /// the one before hands on: that is decided when all before are judged. A video that cannot be opened or judged gets its Failure, the
   /// others go on. False when `stop` was requested first: then what was judged is kept. Throws what
   /// a judge throws about itself.
   bool judge_pending(std::stop_token stop, const RankingProgress& progress);
@@ -52,7 +53,11 @@ class BESTREEL_API Ranking {
 
  private:
   Ranking(RunStore store, std::vector<JudgePtr> judges);
+  struct Job;
   void append(const std::vector<Event>& events);
+  std::vector<Job> pending(std::size_t first_judge, std::size_t last_judge) const;
+  bool run_jobs(const std::vector<Job>& jobs, std::stop_token stop,
+                const std::function<void(const std::string&)>& begun);
 
   RunStore store_;
   std::vector<JudgePtr> judges_;

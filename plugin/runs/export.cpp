@@ -19,6 +19,11 @@ std::vector<const Candidate*> by_id(const RunView& view) {
   return sorted;
 }
 
+/// The id of the judge whose reward it is, in a cascade.
+std::string judged_by(const RunView& view, const Candidate& candidate) {
+  return candidate.decided_by ? view.settings.judge_ids.at(*candidate.decided_by) : "";
+}
+
 std::string jsonl(const RunView& view) {
   std::string out;
   for (const Candidate* candidate : by_id(view)) {
@@ -30,8 +35,12 @@ std::string jsonl(const RunView& view) {
     }
     json.update({{"rank", candidate->rank == 0 ? Json() : Json(candidate->rank)},
               {"reward", candidate->reward ? Json(*candidate->reward) : Json()},
-              {"winner", candidate->id == view.winner},
-              {"results", Json::array()}});
+              {"winner", candidate->id == view.winner}});
+    if (!view.settings.keep.empty()) {
+      json["judged_by"] = judged_by(view, *candidate);
+      json["dropped"] = candidate->dropped;
+    }
+    json["results"] = Json::array();
     for (std::size_t j = 0; j < candidate->results.size(); ++j) {
       Json result = candidate->results[j]
                         ? Json::parse(to_json(*candidate->results[j], /*with_seconds=*/false))
@@ -137,6 +146,7 @@ std::string csv(const RunView& view) {
   const bool lossless = view.settings.lossless;
   std::string out =
       fmt::format("video,sha256,{}rank,reward,winner", lossless ? "lossless,lossless_sha256," : "");
+  if (!view.settings.keep.empty()) out += ",judged_by,dropped";
   std::vector<std::vector<Column>> columns;
   for (std::size_t j = 0; j < judges; ++j) {
     columns.push_back(columns_of(candidates, j));
@@ -152,6 +162,9 @@ std::string csv(const RunView& view) {
     out += fmt::format("{},{},{}", candidate->rank == 0 ? "" : std::to_string(candidate->rank),
                        candidate->reward ? number(*candidate->reward) : "",
                        candidate->id == view.winner ? 1 : 0);
+    if (!view.settings.keep.empty()) {
+      out += "," + field(judged_by(view, *candidate)) + "," + field(candidate->dropped);
+    }
     for (std::size_t j = 0; j < judges; ++j) out += cells_of(*candidate, j, columns[j]);
     out += "\r\n";
   }

@@ -151,7 +151,10 @@ Markup results(const Page& page, const Candidate& candidate) {
   for (std::size_t judge = 0; judge < candidate.results.size(); ++judge) {
     const auto& result = candidate.results[judge];
     Markup block;
-    if (!result) {
+    if (!result && !candidate.dropped.empty()) {
+      block = html("<h4>{}</h4>\n<p class=\"pending\">Never saw it: {}.</p>\n", page.judge_name(judge),
+                   candidate.dropped);
+    } else if (!result) {
       block =
           html("{}<p class=\"pending\">{}</p>\n",
                page.several_judges() ? html("<h4>{}</h4>\n", page.judge_name(judge)) : Markup{},

@@ -122,6 +122,7 @@ Markup setting(std::string_view name, std::string_view value) {
 std::string combination(const RunView& view) {
   const RunSettings& settings = view.settings;
   if (settings.judges.size() < 2) return {};
+  if (!settings.keep.empty()) return fmt::format("cascade, keeping {}", fmt::join(settings.keep, ", "));
   if (decided_by_one(view)) return "the last judge that judged the video";
   std::string out = settings.combination == Combination::kRankMean ? "mean rank" : "weighted mean";
   if (settings.weights.empty()) return out + ", equal weights";
@@ -254,6 +255,7 @@ std::string render(const RunView& view, const std::vector<Clip>& clips) {
   out += html("<main>\n");
   out += verdict_section(page);
   out += ranking_section(page);
+  out += cascade_section(page);
   out += cards_section(page);
   out += failures_section(page);
   out += making_section(page);

@@ -40,6 +40,8 @@ std::string duration(double seconds);
 
 Markup verdict_section(const Page& page);
 Markup ranking_section(const Page& page);
+/// Empty for a run without a cascade of judges.
+Markup cascade_section(const Page& page);
 Markup cards_section(const Page& page);
 Markup failures_section(const Page& page);
 /// Empty for a run that made no videos.

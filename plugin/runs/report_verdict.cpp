@@ -38,7 +38,7 @@ std::vector<Noise> noise_of(const Verdict& verdict, const RunSettings& settings)
     variance += std::pow(weight_of(settings, judge) * spread, 2);
     entries.push_back({judge, first->reward - second->reward, spread});
   }
-  if (judges > 1 && settings.combination == Combination::kWeights && !entries.empty()) {
+  if (judges > 1 && settings.keep.empty() && settings.combination == Combination::kWeights && !entries.empty()) {
     return {{entries.front().judge, verdict.lead, std::sqrt(variance) / weights}};
   }
   return entries;
@@ -78,6 +78,7 @@ bool decided_by_one(const RunView& view) {
 }
 
 bool all_failed(const Candidate& candidate) {
+  if (!candidate.dropped.empty() && !candidate.decided_by) return true;  // the others never saw it
   return !candidate.results.empty() &&
          std::all_of(candidate.results.begin(), candidate.results.end(),
                      [](const auto& result) { return result && failed(*result); });

@@ -56,7 +56,7 @@ Verdict verdict_of(const RunView& view);
 /// Not all rewards are of the same judges: see Candidate::decided_by.
 bool decided_by_one(const RunView& view);
 
-/// Every judge has answered, and every answer is a Failure.
+/// Every judge that was to see it has answered, and every answer is a Failure.
 bool all_failed(const Candidate& candidate);
 
 const Judgement* judgement_of(const Candidate& candidate, std::size_t judge);

@@ -7,6 +7,7 @@
 
 #include "core/base/fail.h"
 #include "plugin/json_fields.h"
+#include "plugin/runs/cascade_view.h"
 #include "plugin/runs/makings.h"
 
 namespace bestreel {
@@ -70,6 +71,7 @@ Json settings_json(const RunSettings& settings) {
   add("engine", settings.engine);
   add("strategy", settings.strategy);
   add("limits", settings.limits);
+  if (!settings.keep.empty()) json["keep"] = settings.keep;
   if (settings.lossless) json["lossless"] = true;
   if (settings.judge_threads != 0) json["judge_threads"] = settings.judge_threads;
   return json;
@@ -99,6 +101,11 @@ RunSettings settings_from(const Json& json) {
   take("engine", settings.engine);
   take("strategy", settings.strategy);
   take("limits", settings.limits);
+  if (json.contains("keep")) settings.keep = strict_list<int>(json, "keep");
+  if (!settings.keep.empty() && settings.keep.size() + 1 != settings.judges.size()) {
+    fail("json_malformed", "json", "keep must have one count for every judge but the last but has {} for {} "
+         "judges: use a file that Bestreel wrote", settings.keep.size(), settings.judges.size());
+  }
   settings.lossless = json.contains("lossless") && strictly_at<bool>(json, "lossless");
   if (json.contains("judge_threads")) settings.judge_threads = strictly_at<int>(json, "judge_threads");
   return settings;
@@ -241,9 +248,10 @@ RunView project(const std::vector<Event>& events) {
   for (auto& [id, candidate] : candidates) view.candidates.push_back(std::move(candidate));
   if (order) {
     rank_as_selected(view, *order);
-  } else {
+  } else if (view.settings.keep.empty()) {
     rank(view);
   }
+  if (!view.settings.keep.empty()) rank_cascade(view, order.has_value());
   if (!events.empty()) view.seconds = events.back().at - events.front().at;
   return view;
 }

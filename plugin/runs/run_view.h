@@ -25,6 +25,9 @@ struct RunSettings {
   std::vector<std::string> judge_ids;    ///< JudgeInfo::id of each
   Combination combination = Combination::kWeights;
   std::vector<double> weights;
+  /// A cascade: how many of those it saw each judge but the last hands on to the next; empty: every
+  /// judge judges all, and `combination` says how they become one.
+  std::vector<int> keep;
   int top = 0;        ///< how many the table names; 0 = all
   int threads = 0;
   std::string versions;  ///< build, instruction set, library versions, one line
@@ -51,6 +54,10 @@ struct Candidate {
   /// The one judge whose word `reward` is, in a run where not all have the same: such rewards are
   /// compared within a judge alone. Empty: all judges combined.
   std::optional<std::size_t> decided_by;
+  /// Of a cascade: why no judge after `decided_by` saw it, a clause such as "judge 1 (pixels) put it
+  /// at place 9 of 12, and the best 8 went on"; empty: the last judge has seen it, or a further one
+  /// will.
+  std::string dropped;
 };
 
 /// How one candidate of a generating run was made, finished or not.
@@ -91,7 +98,8 @@ struct RunView {
 /// "candidate" event: a video that is taken in again is judged again. Of two judgements by one judge
 /// the last counts. The winner is rank 1, also before the end. A run is finished while "finished" is
 /// its last event: it may go on after it. Where a strategy has selected ("selected"), its order and
-/// rewards are the ranking. Events of other kinds are passed over.
+/// rewards are the ranking; in a cascade, the order of
+/// cascade_order(). Events of other kinds are passed over.
 /// Errors: "run_foreign" (an event that this version cannot read), "usage" (see combine()).
 BESTREEL_API RunView project(const std::vector<Event>& events);
 
@@ -110,6 +118,8 @@ enum class ExportFormat { kCsv, kJsonl };
 /// expected and (if it has one) reference_soft, its reward, failure_code and failure; the names begin
 /// with "judgeN." where there are several judges. What is not there is empty.
 /// JSONL: the same with "results": for each judge what to_json() writes.
+/// Of a cascade both have "judged_by", the id of the judge whose reward it is, and "dropped", the
+/// sentence, too.
 BESTREEL_API std::string export_run(const RunView& view, ExportFormat format);
 
 }  // namespace bestreel

@@ -44,6 +44,10 @@ std::string difference(const RunSettings& then, const RunSettings& now) {
   if (then.judge_ids != now.judge_ids) {
     return differs("judge", joined(then.judge_ids), joined(now.judge_ids));
   }
+  if (then.keep != now.keep) {
+    return differs("--keep", then.keep.empty() ? "not given" : fmt::format("{}", fmt::join(then.keep, ",")),
+                   now.keep.empty() ? "not given" : fmt::format("{}", fmt::join(now.keep, ",")));
+  }
   if (then.combination != now.combination || then.weights != now.weights) {
     return "its way of combining judges was another";
   }

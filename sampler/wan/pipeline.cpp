@@ -170,9 +170,11 @@ ConditioningPtr Pipeline::encode(const std::string& prompt, const std::string& n
 
 void Pipeline::free_text_encoder() { impl_->text.reset(); }
 
-void Pipeline::check_size(const VideoSize& size) const {
-  const VaeConfig& vae = impl_->config.vae;
-  const auto& patch = impl_->config.transformer.patch_size;
+void Pipeline::check_size(const VideoSize& size) const { wan::check_size(impl_->config, size); }
+
+void check_size(const PipelineConfig& config, const VideoSize& size) {
+  const VaeConfig& vae = config.vae;
+  const auto& patch = config.transformer.patch_size;
   const std::int64_t rows = vae.scale_spatial * patch[1], columns = vae.scale_spatial * patch[2];
   const auto nearest = [](std::int64_t value, std::int64_t unit) {
     return std::max(unit, (value + unit / 2) / unit * unit);

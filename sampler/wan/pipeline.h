@@ -38,6 +38,9 @@ struct Settings {
   StepOptions noise;
 };
 
+/// UsageError for a size or length that the model does not make; says the nearest that it does.
+BESTREEL_API void check_size(const PipelineConfig& config, const VideoSize& size);
+
 /// A prompt (and what to avoid) as the denoisers see it. Shared by all trajectories of a prompt.
 struct Conditioning;
 using ConditioningPtr = std::shared_ptr<const Conditioning>;

@@ -16,6 +16,8 @@ list() {
 ./run bench overlap [--rounds 3]                       judging while denoising, on against off
 ./run bench kill [--kills 30] [--strategy all]         SIGKILL at random instants: winner, scores, files
 ./run bench selection [--prompts 40] [-n 8]            what best-of-n, halving and race pick, against truth
+./run bench cascade [--prompts 12] [-n 8]              what a cascade of judges loses and saves, against truth
+./run bench plan [--scratch DIR]                       predicted against measured peak memory at full size
 ./run bench build                                      a clean build, timed
 TEXT
 }
@@ -30,6 +32,8 @@ case $name in
   overlap) exec "$root/.deps/venv/bin/python" "$root/tests/benchmarks/overlap_bench.py" "$@" ;;
   kill) exec "$root/.deps/venv/bin/python" "$root/tests/benchmarks/kill_bench.py" "$@" ;;
   selection) exec "$root/.deps/venv/bin/python" "$root/tests/benchmarks/selection_bench.py" "$@" ;;
+  cascade) exec "$root/.deps/venv/bin/python" "$root/tests/benchmarks/cascade_bench.py" "$@" ;;
+  plan) exec "$root/.deps/venv/bin/python" "$root/tests/benchmarks/plan_bench.py" "$@" ;;
   build)
     scratch=$(mktemp -d)
     trap 'rm -rf "$scratch"' EXIT
