@@ -11,6 +11,7 @@
 #include "reward/pixels/pixels_judge.h"
 #include "reward/through_file/through_file_judge.h"
 #ifdef BESTREEL_WITH_TORCH
+#include "core/nn/device.h"
 #include "reward/videoscore2/videoscore2_judge.h"
 #endif
 
@@ -29,12 +30,21 @@ int threads_of(const po::variables_map& given, const Command& command) {
   return threads;
 }
 
+void check_device(const std::string& device) {
+#ifdef BESTREEL_WITH_TORCH
+  nn::parse_device(device);
+#else
+  if (device != "cpu") fail_usage("device", "device must be cpu in a build without libtorch, but got {}", device);
+#endif
+}
+
 #ifdef BESTREEL_WITH_TORCH
 VideoScore2Options videoscore2_options(const std::string& folder, const po::variables_map& given,
                                        const Command& command) {
   VideoScore2Options options;
   options.folder = folder;
   options.threads = threads_of(given, command);
+  options.device = device_of(given);
   if (given.count("template") != 0) options.template_file = given["template"].as<std::string>();
   if (given.count("dtype") != 0) options.dtype = given["dtype"].as<std::string>();
   if (given.count("rationale") != 0) {
@@ -154,6 +164,10 @@ std::vector<std::string> canonical_argv(const po::variables_map& given, const Co
 
 }  // namespace
 
+std::string device_of(const po::variables_map& given) {
+  return given.count("device") != 0 ? given["device"].as<std::string>() : "cpu";
+}
+
 void add_judge_options(po::options_description& options) {
   options.add_options()
       ("prompt,p", po::value<std::string>()->value_name("TEXT"),
@@ -171,6 +185,8 @@ void add_judge_options(po::options_description& options) {
       ("dtype", po::value<std::string>()->value_name("D"), "fp32 or bf16 activations (fp32)")
       ("judge-from", po::value<std::string>()->value_name("WHAT"),
        "memory: the frames as decoded (default); file: the frames after H.264")
+      ("device", po::value<std::string>()->value_name("D"),
+       "cpu, cuda or cuda:1: of the judges that have weights, and of the model (cpu)")
       ("threads", po::value<int>()->value_name("N"), "CPU threads of the judges (all cores)");
 }
 
@@ -183,6 +199,7 @@ std::vector<JudgePtr> make_judges(const po::variables_map& given, const Command&
     fail_usage(command.name, "judge-from must be memory or file, but got {}", from);
   }
   threads_of(given, command);  // a bad number is refused whatever the judge
+  check_device(device_of(given));
   std::vector<JudgePtr> judges;
   for (const std::string& spec : given["judge"].as<std::vector<std::string>>()) {
     judges.push_back(make_judge(spec, given, command));

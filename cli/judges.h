@@ -13,6 +13,9 @@ namespace bestreel::cli {
 /// The options that choose and configure judges, the same for every command that judges.
 void add_judge_options(po::options_description& options);
 
+/// --device as it was given; "cpu" where it was not.
+std::string device_of(const po::variables_map& given);
+
 /// One judge per SPEC: `pixels`, or the folder of a VideoScore2 checkpoint. UsageError "[command]".
 std::vector<JudgePtr> make_judges(const po::variables_map& given, const Command& command);
 

@@ -30,6 +30,10 @@ class BESTREEL_API Checkpoint {
   std::uint64_t parameters() const;          ///< elements of all tensors
   std::uint64_t bytes() const;               ///< of all tensors
 
+  /// The same files, whose tensors are copied to the device when they are asked for, each time, as
+  /// bytes: a conversion happens there. Nothing changes for the CPU.
+  Checkpoint to(at::Device device) const;
+
   /// The tensor in the file's own dtype (fp32, fp16, bf16), on the CPU. With `shape`, another shape
   /// is an Error "shape_mismatch" that names the file, the tensor and both shapes. Other errors:
   /// "tensor_missing", "dtype_unsupported".
@@ -39,6 +43,7 @@ class BESTREEL_API Checkpoint {
  private:
   struct Impl;
   std::shared_ptr<const Impl> impl_;
+  at::Device device_ = at::kCPU;
 };
 
 }  // namespace bestreel

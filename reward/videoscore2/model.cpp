@@ -32,19 +32,21 @@ std::string digest_of(const CheckpointConfig& config, const Checkpoint& checkpoi
 }  // namespace
 
 Model::Model(CheckpointConfig config, Tokenizer tokenizer, const Weights& weights,
-             std::string digest)
+             std::string digest, at::Device device)
     : config_(std::move(config)),
       tokenizer_(std::move(tokenizer)),
       vision_(weights, config_.model.vision),
       language_(weights, config_.model.text),
       ends_(config_.generation.eos_token_ids),
       digest_(std::move(digest)),
-      activations_(weights.activations()) {
+      activations_(weights.activations()),
+      device_(device) {
   if (ends_.empty())
     if (const auto end = tokenizer_.id_of("<|im_end|>")) ends_.push_back(*end);
 }
 
-std::shared_ptr<const Model> Model::load(const std::string& folder, at::ScalarType activations) {
+std::shared_ptr<const Model> Model::load(const std::string& folder, at::ScalarType activations,
+                                         at::Device device) {
   CheckpointConfig config = read_checkpoint_config(folder);
   Tokenizer tokenizer = Tokenizer::from_file(folder + "/tokenizer.json");
   if (tokenizer.vocabulary_size() > config.model.text.vocab_size)
@@ -55,12 +57,12 @@ std::shared_ptr<const Model> Model::load(const std::string& folder, at::ScalarTy
   const Checkpoint checkpoint = Checkpoint::open(folder);
   std::string digest = digest_of(config, checkpoint);
   return std::shared_ptr<const Model>(new Model(std::move(config), std::move(tokenizer),
-                                                Weights(checkpoint, activations),
-                                                std::move(digest)));
+                                                Weights(checkpoint.to(device), activations),
+                                                std::move(digest), device));
 }
 
 Sequence Model::sequence(std::int64_t capacity) const {
-  return {KvCache(config_.model.text, capacity, at::TensorOptions().dtype(activations_))};
+  return {KvCache(config_.model.text, capacity, at::TensorOptions().dtype(activations_).device(device_))};
 }
 
 at::Tensor Model::prefill(const std::vector<std::int64_t>& prompt, const at::Tensor& patches,
@@ -76,10 +78,10 @@ at::Tensor Model::prefill(const std::vector<std::int64_t>& prompt, const at::Ten
     fail("prompt_malformed", "judge", "the prompt must hold {} video tokens but holds {}", features,
          count);
 
-  const auto device = patches.device();
+  const auto device = device_;
   const at::Tensor ids = at::tensor(prompt, at::kLong).to(device);
   at::Tensor x = language_.embed(ids);
-  x.narrow(0, begin, features).copy_(vision_(patches, grid, check));
+  x.narrow(0, begin, features).copy_(vision_(patches.to(device), grid, check));
 
   const RopePositions where =
       rope_positions(static_cast<std::int64_t>(prompt.size()), begin, grid, v, seconds_per_grid);

@@ -28,7 +28,8 @@ class Model {
  public:
   /// `activations`: kFloat or kBFloat16. Errors of read_checkpoint_config, Checkpoint::open,
   /// Tokenizer::from_file and Weights.
-  static std::shared_ptr<const Model> load(const std::string& folder, at::ScalarType activations);
+  static std::shared_ptr<const Model> load(const std::string& folder, at::ScalarType activations,
+                                           at::Device device = at::kCPU);
 
   const CheckpointConfig& config() const { return config_; }
   const Tokenizer& tokenizer() const { return tokenizer_; }
@@ -52,7 +53,8 @@ class Model {
   at::Tensor append(const at::Tensor& ids, Sequence& sequence) const;
 
  private:
-  Model(CheckpointConfig config, Tokenizer tokenizer, const Weights& weights, std::string digest);
+  Model(CheckpointConfig config, Tokenizer tokenizer, const Weights& weights, std::string digest,
+        at::Device device);
 
   CheckpointConfig config_;
   Tokenizer tokenizer_;
@@ -61,6 +63,7 @@ class Model {
   std::vector<std::int64_t> ends_;
   std::string digest_;
   at::ScalarType activations_;
+  at::Device device_;
 };
 
 }  // namespace bestreel::videoscore2

@@ -11,6 +11,8 @@
 
 #include "core/base/fail.h"
 #include "core/base/file.h"
+#include "core/nn/device.h"
+#include "core/nn/device_stream.h"
 #include "reward/videoscore2/answer.h"
 #include "reward/videoscore2/frames.h"
 #include "reward/videoscore2/model.h"
@@ -80,7 +82,9 @@ class VideoScore2Judge final : public Judge {
   explicit VideoScore2Judge(const VideoScore2Options& options)
       : options_(options),
         query_(find_template(options.folder, options.template_file)),
-        model_(Model::load(options.folder, activations_of(options))),
+        device_(nn::parse_device(options.device)),
+        model_(Model::load(options.folder, activations_of(options), device_)),
+        lane_(device_, /*high_priority=*/true),
         reader_(model_, videoscore2_profile()) {
     if (options_.fps == 0) options_.fps = videoscore2_profile().fps;
     info_.name = videoscore2_profile().name;
@@ -89,7 +93,9 @@ class VideoScore2Judge final : public Judge {
         fmt::format("{} {} {} {} {} {} {} {} {}", model_->digest(), query_.hash, options.dtype,
                     options.rationale, options_.fps, options.max_frames, options.temperature,
                     options.temperature > 0 ? options.seed : 0, options.readings);
-    info_.id = fmt::format("{}-{:.16}", info_.name, sha256(settings));
+    // Another kind of device rounds otherwise.
+    const std::string place = device_.is_cpu() ? "" : c10::DeviceTypeName(device_.type());
+    info_.id = fmt::format("{}-{:.16}", info_.name, sha256(settings + place));
     for (const ProfileDimension& dimension : videoscore2_profile().dimensions)
       info_.dimensions.push_back(dimension.name);
   }
@@ -99,6 +105,7 @@ class VideoScore2Judge final : public Judge {
   std::vector<Result> judge(std::span<const Request> requests, std::stop_token stop) override {
     // Both are properties of the calling thread.
     const c10::InferenceMode no_grad;
+    const nn::Lane::Scope lane(lane_);
     if (options_.threads > 0) at::set_num_threads(options_.threads);
     std::vector<Result> results;
     for (const Request& request : requests)
@@ -188,7 +195,9 @@ class VideoScore2Judge final : public Judge {
 
   VideoScore2Options options_;
   QueryTemplate query_;
+  at::Device device_;
   std::shared_ptr<const Model> model_;
+  nn::Lane lane_;
   AnswerReader reader_;
   JudgeInfo info_;
 };

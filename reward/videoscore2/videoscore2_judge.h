@@ -19,6 +19,7 @@ struct VideoScore2Options {
   /// "fp32": float32 activations on the weights as they are, which is what the reference computes;
   /// "bf16": bfloat16 activations, for a bfloat16 checkpoint.
   std::string dtype = "fp32";
+  std::string device = "cpu";  ///< "cuda" or "cuda:1": of the weights and of all that is computed
   int threads = 0;  ///< of the judging thread's operators; 0: libtorch's default
 
   /// Tokens until </think>, fewer where the model's context ends before; 0: scores at once,

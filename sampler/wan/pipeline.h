@@ -93,6 +93,7 @@ class BESTREEL_API Pipeline : public std::enable_shared_from_this<Pipeline> {
   ~Pipeline();
 
   const PipelineConfig& config() const;
+  at::Device device() const;
   /// Torch-free name of the checkpoint and of what was loaded: sha256, for runs.
   const std::string& digest() const;
 

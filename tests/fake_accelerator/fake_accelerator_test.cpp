@@ -159,6 +159,19 @@ TEST(FakeAccelerator, ViewsShareMemory) {
   EXPECT_EQ(view.sum().item<float>(), 0);
 }
 
+// A view of an ordinary tensor that is taken in inference mode remains ordinary, as on the CPU.
+TEST(FakeAccelerator, ViewsTakenInInferenceMode) {
+  const at::Tensor x = at::zeros({4, 6}, device());
+  {
+    const c10::InferenceMode no_grad;
+    const at::Tensor view = x.unsqueeze(0).transpose(0, 1).narrow(0, 1, 2);
+    EXPECT_FALSE(view.is_inference());
+    EXPECT_TRUE(view.add(1).is_inference());
+    view.fill_(3);
+  }
+  EXPECT_EQ(x.sum().item<float>(), 3 * 12);
+}
+
 // An output is written where it lies, and grows on the device where it is too small.
 TEST(FakeAccelerator, OutputsAreWrittenInPlaceAndGrow) {
   const at::Tensor a = random({3, 4}), b = random({4, 5}), da = moved(a), db = moved(b);

@@ -63,7 +63,7 @@ struct Call {
     if (!tensor.defined() || tensor.is_cpu()) return tensor;
     for (const Pair& pair : tensors)
       if (pair.original.is_same(tensor)) return pair.alias;
-    at::Tensor alias = alias_tensor(tensor, enter(tensor.storage()));
+    at::Tensor alias = same_shape(tensor, enter(tensor.storage()));
     tensors.push_back({tensor, alias});
     return alias;
   }
@@ -86,8 +86,7 @@ struct Call {
     for (const Pair& pair : tensors)
       if (pair.alias.is_same(tensor)) return pair.original;
     if (const c10::Storage* storage = device_storage(tensor.storage()))
-      return device_tensor(*storage, tensor.sizes(), tensor.strides(), tensor.storage_offset(),
-                           tensor.dtype());
+      return same_shape(tensor, *storage);
     at::Tensor made =
         at::empty_strided(tensor.sizes(), tensor.strides(), tensor.options().device(device()));
     host_alias(made).copy_(tensor);

@@ -27,13 +27,12 @@ void* host_address(void* device_address);
 
 /// Gives the storage `bytes` of new device memory and keeps what fits of the old.
 void resize_storage(c10::StorageImpl& storage, std::size_t bytes);
-/// A device tensor with this storage.
-at::Tensor device_tensor(c10::Storage storage, at::IntArrayRef sizes, at::IntArrayRef strides,
-                         std::int64_t offset, caffe2::TypeMeta dtype);
-/// The same bytes as a tensor of the CPU, which keeps the device's storage alive.
-at::Tensor host_alias(const at::Tensor& tensor);
+/// A storage of the CPU on the same bytes, which keeps the device's alive.
 c10::Storage alias_storage(const c10::Storage& storage);
-at::Tensor alias_tensor(const at::Tensor& tensor, c10::Storage storage);
+/// A tensor like the given one on another storage, of either device.
+at::Tensor same_shape(const at::Tensor& like, c10::Storage storage);
+/// The same bytes as a tensor of the CPU; what is there already is itself.
+at::Tensor host_alias(const at::Tensor& tensor);
 
 /// The CPU generator inside one of the device's.
 at::Generator host_generator(const at::Generator& generator);

@@ -180,14 +180,6 @@ void resize_storage(c10::StorageImpl& storage, std::size_t bytes) {
   storage.set_nbytes(bytes);
 }
 
-at::Tensor device_tensor(c10::Storage storage, at::IntArrayRef sizes, at::IntArrayRef strides,
-                         std::int64_t offset, caffe2::TypeMeta dtype) {
-  at::Tensor tensor = at::detail::make_tensor<c10::TensorImpl>(
-      std::move(storage), c10::DispatchKeySet(c10::DispatchKey::PrivateUse1), dtype);
-  tensor.unsafeGetTensorImpl()->set_sizes_and_strides(sizes, strides, offset);
-  return tensor;
-}
-
 c10::Storage alias_storage(const c10::Storage& storage) {
   c10::StorageImpl* impl = storage.unsafeGetStorageImpl();
   auto* keeper = new c10::Storage(storage);
@@ -204,19 +196,25 @@ c10::Storage alias_storage(const c10::Storage& storage) {
       c10::GetAllocator(c10::DeviceType::CPU), /*resizable=*/true);
 }
 
-at::Tensor alias_tensor(const at::Tensor& tensor, c10::Storage storage) {
-  at::Tensor alias = at::detail::make_tensor<c10::TensorImpl>(
-      std::move(storage), c10::DispatchKeySet(c10::DispatchKey::CPU), tensor.dtype());
-  c10::TensorImpl* impl = alias.unsafeGetTensorImpl();
-  impl->set_sizes_and_strides(tensor.sizes(), tensor.strides(), tensor.storage_offset());
-  if (tensor.unsafeGetTensorImpl()->is_wrapped_number()) impl->set_wrapped_number(true);
-  if (tensor.is_conj()) alias._set_conj(true);
-  if (tensor.is_neg()) alias._set_neg(true);
-  return alias;
+at::Tensor same_shape(const at::Tensor& like, c10::Storage storage) {
+  const auto backend = storage.device().is_cpu() ? c10::BackendComponent::CPUBit
+                                                 : c10::BackendComponent::PrivateUse1Bit;
+  c10::DispatchKeySet keys(storage.device().is_cpu() ? c10::DispatchKey::CPU
+                                                     : c10::DispatchKey::PrivateUse1);
+  // As a view, which in inference mode remains what its base is.
+  if (!like.is_inference()) keys = keys | c10::getAutogradRelatedKeySetFromBackend(backend);
+  at::Tensor made = at::detail::make_tensor<c10::TensorImpl>(
+      c10::TensorImpl::VIEW, std::move(storage), keys, like.dtype());
+  c10::TensorImpl* impl = made.unsafeGetTensorImpl();
+  impl->set_sizes_and_strides(like.sizes(), like.strides(), like.storage_offset());
+  if (like.unsafeGetTensorImpl()->is_wrapped_number()) impl->set_wrapped_number(true);
+  if (like.is_conj()) made._set_conj(true);
+  if (like.is_neg()) made._set_neg(true);
+  return made;
 }
 
 at::Tensor host_alias(const at::Tensor& tensor) {
-  return tensor.is_cpu() ? tensor : alias_tensor(tensor, alias_storage(tensor.storage()));
+  return tensor.is_cpu() ? tensor : same_shape(tensor, alias_storage(tensor.storage()));
 }
 
 AtomicCounters& tally() {
