@@ -62,6 +62,7 @@ VideoScore2Options videoscore2_options(const std::string& folder, const po::vari
   if (given.count("readings") != 0) options.readings = given["readings"].as<int>();
   if (given.count("temperature") != 0) options.temperature = given["temperature"].as<double>();
   if (given.count("seed") != 0) options.seed = given["seed"].as<std::uint64_t>();
+  if (given.count("judge-slots") != 0) options.slots = given["judge-slots"].as<int>();
   return options;
 }
 
@@ -183,6 +184,8 @@ void add_judge_options(po::options_description& options) {
       ("temperature", po::value<double>()->value_name("T"), "sample the reasons (0: greedy)")
       ("seed", po::value<std::uint64_t>()->value_name("S"), "of the sampling (0)")
       ("dtype", po::value<std::string>()->value_name("D"), "fp32 or bf16 activations (fp32)")
+      ("judge-slots", po::value<int>()->value_name("B"),
+       "readings that a checkpoint decodes together, 1 to 32 (8): speed and memory, no score")
       ("judge-from", po::value<std::string>()->value_name("WHAT"),
        "memory: the frames as decoded (default); file: the frames after H.264")
       ("device", po::value<std::string>()->value_name("D"),

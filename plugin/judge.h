@@ -1,10 +1,14 @@
 // The interface that every reward implements.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <stop_token>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/base/error.h"
@@ -21,6 +25,7 @@ struct JudgeInfo {
   std::vector<std::string> dimensions;  ///< in the order of Judgement::dimensions
   bool reads_prompt = true;             ///< false: Condition is ignored
   bool deterministic = true;            ///< same machine, threads, input: same bits
+  std::size_t slots = 1;                ///< requests that it judges side by side
 };
 
 struct Request {
@@ -28,7 +33,26 @@ struct Request {
   Condition condition;
 };
 
-/// Thread rules: info() from any thread; judge() from one thread at a time (JudgeQueue sees to it).
+/// Requests that come while others are being judged. One judge draws from it, in one thread.
+class BESTREEL_API RequestSource {
+ public:
+  struct Item {
+    std::uint64_t ticket = 0;
+    Request request;
+    std::stop_token stop;  ///< of this request alone
+  };
+  virtual ~RequestSource() = default;
+
+  /// The next request. Where none is there: with `wait` blocks until one comes, and nullopt says
+  /// that none will; without, nullopt says that none is there now.
+  virtual std::optional<Item> next(bool wait) = 0;
+
+  /// The result of an item, once for each. The judge holds its video no more.
+  virtual void done(std::uint64_t ticket, Result result) = 0;
+};
+
+/// Thread rules: info() from any thread; judge() and judge_stream() from one thread at a
+/// time (JudgeQueue sees to it).
 class BESTREEL_API Judge {
  public:
   virtual ~Judge() = default;
@@ -40,6 +64,21 @@ class BESTREEL_API Judge {
   /// judge itself is thrown. When `stop` is requested, requests not yet judged return
   /// Failure{"cancelled"}.
   virtual std::vector<Result> judge(std::span<const Request> requests, std::stop_token stop) = 0;
+
+  /// The same for requests that come while others are being judged, in any order of results; returns
+  /// when `source` has no more. By default judge() for one after the other; a judge that gains from
+  /// company takes up to info().slots at once.
+  virtual void judge_stream(RequestSource& source) {
+    while (std::optional<RequestSource::Item> item = source.next(/*wait=*/true)) {
+      std::vector<Result> results = judge({&item->request, 1}, item->stop);
+      if (results.size() != 1)
+        throw Error("judge_broken", "judge",
+                    info().name + " must give one result per request but gave " +
+                        std::to_string(results.size()) + " for 1: report it to the judge's author");
+      item->request = {};
+      source.done(item->ticket, std::move(results.front()));
+    }
+  }
 };
 
 using JudgePtr = std::shared_ptr<Judge>;

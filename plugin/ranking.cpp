@@ -20,9 +20,9 @@ namespace bestreel {
 namespace fs = std::filesystem;
 namespace {
 
-/// Videos that are open and waiting for a judge: enough to keep it busy, few enough for the
-/// system's limit on open files.
-constexpr std::size_t kAhead = 2;
+/// Videos that are open and wait for a judge while it has its slots full: enough to keep it busy, few
+/// enough for the system's limit on open files.
+constexpr std::size_t kAhead = 1;
 
 std::string absolute(const std::string& path) {
   return fs::absolute(path).lexically_normal().string();
@@ -154,10 +154,12 @@ bool Ranking::judge_pending(std::stop_token stop, const RankingProgress& progres
     }
   };
 
+  std::size_t at_hand = 0;
+  for (const JudgePtr& judge : judges_) at_hand += judge->info().slots + kAhead;
   std::deque<std::pair<const Job*, std::future<Result>>> running;
   std::size_t done = total - jobs.size();
   for (std::size_t next = 0; next < jobs.size() || !running.empty();) {
-    while (next < jobs.size() && running.size() < kAhead * judges_.size() && !stop.stop_requested()) {
+    while (next < jobs.size() && running.size() < at_hand && !stop.stop_requested()) {
       running.emplace_back(&jobs[next], begin(jobs[next]));
       ++next;
     }

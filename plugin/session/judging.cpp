@@ -1,7 +1,10 @@
 #include "plugin/session/judging.h"
 
+#include <algorithm>
 #include <chrono>
+#include <optional>
 #include <utility>
+#include <vector>
 
 #include "core/base/fail.h"
 #include "plugin/runs/run_view.h"
@@ -34,8 +37,44 @@ class TracedJudge final : public Judge {
     trace_.span(track_, "judge", begin, Clock::now());
     return results;
   }
+  void judge_stream(RequestSource& source) override {
+    TracedSource traced(*this, source);
+    judge_->judge_stream(traced);
+  }
 
  private:
+  /// Each request from when it is taken to its result; those that overlap on tracks of their own.
+  class TracedSource final : public RequestSource {
+   public:
+    TracedSource(TracedJudge& judge, RequestSource& source) : judge_(judge), source_(source) {}
+    std::optional<Item> next(bool wait) override {
+      std::optional<Item> item = source_.next(wait);
+      if (item) {
+        auto lane = std::find(lanes_.begin(), lanes_.end(), std::nullopt);
+        if (lane == lanes_.end()) lane = lanes_.emplace(lane);
+        *lane = {item->ticket, Clock::now()};
+      }
+      return item;
+    }
+    void done(std::uint64_t ticket, Result result) override {
+      const auto lane = std::find_if(lanes_.begin(), lanes_.end(), [&](const auto& each) {
+        return each && each->first == ticket;
+      });
+      if (lane != lanes_.end()) {
+        const auto slot = lane - lanes_.begin();
+        judge_.trace_.span(slot == 0 ? judge_.track_ : fmt::format("{} slot {}", judge_.track_, slot + 1),
+                           "judge", (*lane)->second, Clock::now());
+        lane->reset();
+      }
+      source_.done(ticket, std::move(result));
+    }
+
+   private:
+    TracedJudge& judge_;
+    RequestSource& source_;
+    std::vector<std::optional<std::pair<std::uint64_t, Clock::time_point>>> lanes_;
+  };
+
   const JudgePtr judge_;
   const std::string track_;
   Trace& trace_;

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
 #include <numeric>
+#include <optional>
 #include <utility>
 
 #include "core/base/fail.h"
@@ -71,17 +73,58 @@ class ThroughFileJudge final : public Judge {
       results.push_back(result_of([&]() -> Result {
         if (stop.stop_requested()) throw Cancelled("judge");
         const ScratchFolder scratch;
-        const Request again{encoded(*request.video, scratch.path() / "candidate.mp4"),
-                            request.condition};
-        Result result = inner_->judge({&again, 1}, stop).front();
-        if (auto* judgement = std::get_if<Judgement>(&result)) judgement->judge = info_.id;
-        return result;
+        const Request again = through_file(request, scratch);
+        return signed_by_me(inner_->judge({&again, 1}, stop).front());
       }));
     }
     return results;
   }
 
+  void judge_stream(RequestSource& source) override {
+    FileSource files(*this, source);
+    inner_->judge_stream(files);
+  }
+
  private:
+  /// The requests of another source, each through a file of its own.
+  class FileSource final : public RequestSource {
+   public:
+    FileSource(ThroughFileJudge& judge, RequestSource& source) : judge_(judge), source_(source) {}
+    std::optional<Item> next(bool wait) override {
+      while (std::optional<Item> item = source_.next(wait)) {
+        const std::uint64_t ticket = item->ticket;
+        try {
+          if (item->stop.stop_requested()) throw Cancelled("judge");
+          item->request = through_file(item->request, scratch_[ticket]);
+          return item;
+        } catch (const Error& error) {
+          scratch_.erase(ticket);
+          item->request = {};
+          source_.done(ticket, Failure{error.code(), error.what()});
+        }
+      }
+      return std::nullopt;
+    }
+    void done(std::uint64_t ticket, Result result) override {
+      scratch_.erase(ticket);
+      source_.done(ticket, judge_.signed_by_me(std::move(result)));
+    }
+
+   private:
+    ThroughFileJudge& judge_;
+    RequestSource& source_;
+    std::map<std::uint64_t, ScratchFolder> scratch_;
+  };
+
+  static Request through_file(const Request& request, const ScratchFolder& scratch) {
+    return {encoded(*request.video, scratch.path() / "candidate.mp4"), request.condition};
+  }
+
+  Result signed_by_me(Result result) const {
+    if (auto* judgement = std::get_if<Judgement>(&result)) judgement->judge = info_.id;
+    return result;
+  }
+
   JudgePtr inner_;
   JudgeInfo info_;
 };

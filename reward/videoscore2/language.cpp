@@ -6,11 +6,12 @@
 #include <ATen/ops/index_select.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
 #include <ATen/ops/silu.h>
+#include <ATen/ops/stack.h>
 #include <ATen/ops/zeros.h>
+#include <c10/core/ScalarType.h>
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <limits>
 
 namespace bestreel::videoscore2 {
 namespace {
@@ -18,14 +19,55 @@ namespace {
 // The MLP is several times as wide as the model: a long prompt goes through it in parts.
 constexpr std::int64_t kMlpRows = 4096;
 
+// In groups that take the path with a fixed order for every output.
+at::Tensor by_row(const Linear& linear, const at::Tensor& x) {
+  constexpr std::int64_t kGroup = 8;
+  if (x.size(0) <= kGroup || !x.is_cpu()) return linear(x);
+  std::vector<at::Tensor> parts;
+  for (const at::Tensor& part : x.split(kGroup)) parts.push_back(linear(part));
+  return at::cat(parts);
+}
+
+void silu_by_row(at::Tensor& x) {
+  if (!x.is_cpu()) {
+    at::silu_(x);
+    return;
+  }
+  for (at::Tensor row : x.unbind()) at::silu_(row);
+}
+
 }  // namespace
 
-KvCache::KvCache(const TextConfig& config, std::int64_t capacity, at::TensorOptions options)
-    : capacity_(capacity) {
+std::int64_t kv_bytes(const TextConfig& config, std::int64_t tokens, at::ScalarType dtype) {
+  return 2 * config.num_layers * config.num_kv_heads * config.head_dim() * tokens *
+         static_cast<std::int64_t>(c10::elementSize(dtype));
+}
+
+KvCache::KvCache(const TextConfig& config, std::int64_t capacity, at::TensorOptions options) {
   for (std::int64_t i = 0; i < config.num_layers; ++i) {
     keys_.push_back(at::empty({config.num_kv_heads, capacity, config.head_dim()}, options));
     values_.push_back(at::empty({config.num_kv_heads, capacity, config.head_dim()}, options));
   }
+}
+
+KvCache KvCache::fork(std::shared_ptr<const KvCache> stem, std::int64_t capacity) {
+  KvCache out;
+  const bool shared = stem->keys_.at(0).is_cpu();
+  const auto continued = [&](const at::Tensor& old) {
+    const std::int64_t kept = shared ? 0 : stem->length_;
+    at::Tensor tensor = at::empty({old.size(0), kept + capacity, old.size(2)}, old.options());
+    tensor.narrow(1, 0, kept).copy_(old.narrow(1, 0, kept));
+    return tensor;
+  };
+  for (std::size_t i = 0; i < stem->keys_.size(); ++i) {
+    out.keys_.push_back(continued(stem->keys_[i]));
+    out.values_.push_back(continued(stem->values_[i]));
+  }
+  if (shared)
+    out.stem_ = std::move(stem);
+  else
+    out.length_ = stem->length_;
+  return out;
 }
 
 LanguageModel::LanguageModel(const Weights& weights, const TextConfig& c)
@@ -70,13 +112,18 @@ Rotation LanguageModel::rotation(const at::Tensor& positions) const {
   return {mixed.cos().to(activations_), mixed.sin().to(activations_)};
 }
 
-at::Tensor LanguageModel::attention(const Layer& layer, const at::Tensor& x, const Rotation& turn,
-                                    at::Tensor& keys, at::Tensor& values, std::int64_t past,
-                                    std::int64_t queries) const {
+Rotation LanguageModel::rotation(std::int64_t first, std::int64_t count) const {
+  return rotation(at::arange(first, first + count, frequency_.options().dtype(at::kLong))
+                      .expand({3, count}));
+}
+
+at::Tensor LanguageModel::prompt_attention(const Layer& layer, const at::Tensor& x,
+                                           const Rotation& turn, at::Tensor& keys,
+                                           at::Tensor& values, std::int64_t queries) const {
   const std::int64_t n = x.size(0), head = config_.head_dim(), kv = config_.num_kv_heads;
-  const std::int64_t group = config_.num_heads / kv, total = past + n, skipped = n - queries;
-  keys.narrow(1, past, n).copy_(rotate(layer.k(x).view({n, kv, head}), turn).transpose(0, 1));
-  values.narrow(1, past, n).copy_(layer.v(x).view({n, kv, head}).transpose(0, 1));
+  const std::int64_t group = config_.num_heads / kv, skipped = n - queries;
+  keys.narrow(1, 0, n).copy_(rotate(layer.k(x).view({n, kv, head}), turn).transpose(0, 1));
+  values.narrow(1, 0, n).copy_(layer.v(x).view({n, kv, head}).transpose(0, 1));
 
   const Rotation last{turn.cos.narrow(0, skipped, queries), turn.sin.narrow(0, skipped, queries)};
   const at::Tensor q =
@@ -85,36 +132,27 @@ at::Tensor LanguageModel::attention(const Layer& layer, const at::Tensor& x, con
           .permute({1, 2, 0, 3});
   // The queries of a group share their key head: a stride of zero, not a copy.
   const auto shared = [&](const at::Tensor& cache) {
-    return cache.narrow(1, 0, total).unsqueeze(1).expand({kv, group, total, head});
+    return cache.narrow(1, 0, n).unsqueeze(1).expand({kv, group, n, head});
   };
-  // is_causal aligns the first query with the first key: right only for a whole prompt.
-  const bool causal = queries > 1 && queries == total;
-  std::optional<at::Tensor> mask;
-  if (queries > 1 && !causal) {
-    const at::Tensor key = at::arange(total, x.options().dtype(at::kLong));
-    const at::Tensor query =
-        at::arange(total - queries, total, x.options().dtype(at::kLong)).unsqueeze(1);
-    mask = at::zeros({queries, total}, x.options())
-               .masked_fill_(key.gt(query), -std::numeric_limits<double>::infinity());
-  }
-  return layer.o(at::scaled_dot_product_attention(q, shared(keys), shared(values), mask,
-                                                  /*dropout_p=*/0.0, causal)
+  // The last query alone sees every key.
+  return layer.o(at::scaled_dot_product_attention(q, shared(keys), shared(values), {},
+                                                  /*dropout_p=*/0.0, /*is_causal=*/queries > 1)
                      .permute({2, 0, 1, 3})
                      .reshape({queries, kv * group * head}));
 }
 
-at::Tensor LanguageModel::forward(const at::Tensor& embeddings, const at::Tensor& positions,
+at::Tensor LanguageModel::prefill(const at::Tensor& embeddings, const at::Tensor& positions,
                                   KvCache& cache, bool last_only,
                                   const std::function<void()>& check) const {
   const Rotation turn = rotation(positions);
-  const std::int64_t n = embeddings.size(0), past = cache.length_;
+  const std::int64_t n = embeddings.size(0);
   at::Tensor x = embeddings.clone();
   for (std::size_t i = 0; i < layers_.size(); ++i) {
     if (check) check();
     const Layer& layer = layers_[i];
     const std::int64_t queries = last_only && i + 1 == layers_.size() ? 1 : n;
-    const at::Tensor attended = attention(layer, layer.attention_norm(x), turn, cache.keys_[i],
-                                          cache.values_[i], past, queries);
+    const at::Tensor attended = prompt_attention(layer, layer.attention_norm(x), turn,
+                                                 cache.keys_[i], cache.values_[i], queries);
     x = x.narrow(0, n - queries, queries);
     x.add_(attended);
     for (std::int64_t row = 0; row < queries; row += kMlpRows) {
@@ -124,12 +162,71 @@ at::Tensor LanguageModel::forward(const at::Tensor& embeddings, const at::Tensor
       part.add_(layer.down(at::silu_(gate).mul_(layer.up(y))));
     }
   }
-  cache.length_ = past + n;
+  cache.length_ = n;
+  return norm_(x);
+}
+
+at::Tensor LanguageModel::decode_attention(std::size_t layer, const at::Tensor& q,
+                                           const at::Tensor& k, const at::Tensor& v,
+                                           std::span<const DecodeRow> rows) const {
+  const std::int64_t head = config_.head_dim(), kv = config_.num_kv_heads;
+  const std::int64_t group = config_.num_heads / kv;
+  at::Tensor out = at::zeros({q.size(0), kv, group, head}, q.options());  // padding stays zero
+  std::int64_t ahead = 0;  // tokens of this step that stand before the row in its cache
+  for (std::size_t r = 0; r < rows.size(); ++r) {
+    KvCache& cache = *rows[r].cache;
+    ahead = r > 0 && rows[r - 1].cache == &cache ? ahead + 1 : 0;
+    const auto row = static_cast<std::int64_t>(r);
+    const std::int64_t own = cache.length_ + ahead;
+    cache.keys_[layer].select(1, own).copy_(k[row]);
+    cache.values_[layer].select(1, own).copy_(v[row]);
+    const auto shared = [&](const at::Tensor& mine, const std::vector<at::Tensor>* stem) {
+      at::Tensor all = mine.narrow(1, 0, own + 1);
+      if (stem) all = at::cat({(*stem)[layer].narrow(1, 0, cache.stem_length()), all}, 1);
+      return all.unsqueeze(1).expand({kv, group, all.size(1), head});
+    };
+    const KvCache* stem = cache.stem_.get();
+    const at::Tensor query = q[row].view({kv, group, 1, head});
+    out[row].copy_(at::scaled_dot_product_attention(
+                       query, shared(cache.keys_[layer], stem ? &stem->keys_ : nullptr),
+                       shared(cache.values_[layer], stem ? &stem->values_ : nullptr))
+                       .squeeze(2));
+  }
+  return out.view({q.size(0), kv * group * head});
+}
+
+at::Tensor LanguageModel::decode(const at::Tensor& embeddings,
+                                 std::span<const DecodeRow> rows) const {
+  const std::int64_t n = embeddings.size(0), head = config_.head_dim();
+  std::vector<at::Tensor> cos, sin;
+  for (const DecodeRow& row : rows) {
+    cos.push_back(row.turn.cos);
+    sin.push_back(row.turn.sin);
+  }
+  for (auto padding = static_cast<std::int64_t>(rows.size()); padding < n; ++padding) {
+    cos.push_back(cos.front());
+    sin.push_back(sin.front());
+  }
+  const Rotation turn{at::stack(cos), at::stack(sin)};  // (n, 1, head/2)
+  at::Tensor x = embeddings.clone();
+  for (std::size_t i = 0; i < layers_.size(); ++i) {
+    const Layer& layer = layers_[i];
+    at::Tensor y = layer.attention_norm(x);
+    const at::Tensor q = rotate(by_row(layer.q, y).view({n, config_.num_heads, head}), turn);
+    const at::Tensor k = rotate(by_row(layer.k, y).view({n, config_.num_kv_heads, head}), turn);
+    const at::Tensor v = by_row(layer.v, y).view({n, config_.num_kv_heads, head});
+    x.add_(by_row(layer.o, decode_attention(i, q, k, v, rows)));
+    y = layer.mlp_norm(x);
+    at::Tensor gate = by_row(layer.gate, y);
+    silu_by_row(gate);
+    x.add_(by_row(layer.down, gate.mul_(by_row(layer.up, y))));
+  }
+  for (const DecodeRow& row : rows) ++row.cache->length_;
   return norm_(x);
 }
 
 at::Tensor LanguageModel::logits(const at::Tensor& hidden) const {
-  return head_(hidden).to(at::kFloat);
+  return by_row(head_, hidden).to(at::kFloat);
 }
 
 }  // namespace bestreel::videoscore2

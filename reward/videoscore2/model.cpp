@@ -1,6 +1,5 @@
 #include "reward/videoscore2/model.h"
 
-#include <ATen/ops/arange.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/tensor.h>
 
@@ -9,6 +8,7 @@
 
 #include "core/base/fail.h"
 #include "core/base/file.h"
+#include "core/nn/device.h"
 
 namespace bestreel::videoscore2 {
 namespace {
@@ -61,13 +61,9 @@ std::shared_ptr<const Model> Model::load(const std::string& folder, at::ScalarTy
                                                 std::move(digest), device));
 }
 
-Sequence Model::sequence(std::int64_t capacity) const {
-  return {KvCache(config_.model.text, capacity, at::TensorOptions().dtype(activations_).device(device_))};
-}
-
-at::Tensor Model::prefill(const std::vector<std::int64_t>& prompt, const at::Tensor& patches,
-                          const Grid& grid, double seconds_per_grid, Sequence& sequence,
-                          bool last_only, const std::function<void()>& check) const {
+Prompt Model::prefill(const std::vector<std::int64_t>& prompt, const at::Tensor& patches,
+                      const Grid& grid, double seconds_per_grid, bool last_only,
+                      const std::function<void()>& check) const {
   const VisionConfig& v = config_.model.vision;
   const auto first = std::find(prompt.begin(), prompt.end(), config_.model.video_token_id);
   const std::int64_t begin = first - prompt.begin();
@@ -78,27 +74,40 @@ at::Tensor Model::prefill(const std::vector<std::int64_t>& prompt, const at::Ten
     fail("prompt_malformed", "judge", "the prompt must hold {} video tokens but holds {}", features,
          count);
 
-  const auto device = device_;
-  const at::Tensor ids = at::tensor(prompt, at::kLong).to(device);
+  
+  const at::Tensor ids = at::tensor(prompt, at::kLong).to(device_);
   at::Tensor x = language_.embed(ids);
-  x.narrow(0, begin, features).copy_(vision_(patches.to(device), grid, check));
+  x.narrow(0, begin, features).copy_(vision_(patches.to(device_), grid, check));
 
   const RopePositions where =
       rope_positions(static_cast<std::int64_t>(prompt.size()), begin, grid, v, seconds_per_grid);
   const at::Tensor positions =
       at::stack({at::tensor(where.axes[0], at::kLong), at::tensor(where.axes[1], at::kLong),
                  at::tensor(where.axes[2], at::kLong)})
-          .to(device);
-  sequence.position = where.next;
-  return language_.forward(x, positions, sequence.cache, last_only, check);
+          .to(device_);
+  const auto cache = std::make_shared<KvCache>(
+      config_.model.text, static_cast<std::int64_t>(prompt.size()), x.options());
+  const at::Tensor hidden = language_.prefill(x, positions, *cache, last_only, check);
+  return {cache, where.next, hidden};
 }
 
-at::Tensor Model::append(const at::Tensor& ids, Sequence& sequence) const {
-  const std::int64_t n = ids.size(0);
-  const at::Tensor positions =
-      at::arange(sequence.position, sequence.position + n, ids.options()).expand({3, n});
-  sequence.position += n;
-  return language_.forward(language_.embed(ids), positions, sequence.cache, /*last_only=*/true);
+Sequence Model::fork(const Prompt& prompt, std::int64_t capacity) const {
+  return {KvCache::fork(prompt.cache, capacity), prompt.cache->length(),
+          language_.rotation(prompt.position, capacity)};
+}
+
+at::Tensor Model::step(std::span<const NextToken> rows) const {
+  std::vector<std::int64_t> ids;
+  std::vector<DecodeRow> decode;
+  std::int64_t ahead = 0;  // tokens of this step that stand before the row in its sequence
+  for (const NextToken& row : rows) {
+    Sequence& sequence = *row.sequence;
+    ahead = !decode.empty() && decode.back().cache == &sequence.cache ? ahead + 1 : 0;
+    const std::int64_t place = sequence.cache.length() + ahead - sequence.begin;
+    ids.push_back(row.id);
+    decode.push_back({&sequence.cache, {sequence.turns.cos[place], sequence.turns.sin[place]}});
+  }
+  return language_.decode(language_.embed(nn::upload(at::tensor(ids, at::kLong), device_)), decode);
 }
 
 }  // namespace bestreel::videoscore2

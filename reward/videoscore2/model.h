@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -18,10 +19,24 @@
 
 namespace bestreel::videoscore2 {
 
-/// A sequence that is being read: the cache, and where the next token stands.
+/// What a prompt leaves behind; the readings of one video share it.
+struct Prompt {
+  std::shared_ptr<const KvCache> cache;
+  std::int64_t position = 0;  ///< rotary position of the next token, in all three axes
+  at::Tensor hidden;          ///< normalised hidden states: (1, hidden) of the last token, or of all
+};
+
+/// A reading of a prompt: the cache behind it, and how its tokens are turned.
 struct Sequence {
   KvCache cache;
-  std::int64_t position = 0;  ///< rotary position of the next token, in all three axes
+  std::int64_t begin = 0;  ///< tokens of the prompt
+  Rotation turns;          ///< (capacity, 1, head/2), of the tokens after the prompt
+};
+
+/// A token to run after those that `sequence` holds.
+struct NextToken {
+  Sequence* sequence;
+  std::int64_t id;
 };
 
 class Model {
@@ -41,16 +56,18 @@ class Model {
   /// checkpoints apart without reading 16 GB.
   const std::string& digest() const { return digest_; }
 
-  Sequence sequence(std::int64_t capacity) const;
+  /// Runs the prompt, video tokens replaced by the tower's embeddings of `patches`. With
+  /// `last_only`, only the last hidden state is computed.
+  Prompt prefill(const std::vector<std::int64_t>& prompt, const at::Tensor& patches,
+                 const Grid& grid, double seconds_per_grid, bool last_only = true,
+                 const std::function<void()>& check = {}) const;
 
-  /// Runs the prompt, video tokens replaced by the tower's embeddings of `patches`. Returns the
-  /// last hidden state (1, hidden) or all of them.
-  at::Tensor prefill(const std::vector<std::int64_t>& prompt, const at::Tensor& patches,
-                     const Grid& grid, double seconds_per_grid, Sequence& sequence,
-                     bool last_only = true, const std::function<void()>& check = {}) const;
+  /// A new reading, of at most `capacity` tokens.
+  Sequence fork(const Prompt& prompt, std::int64_t capacity) const;
 
-  /// Appends tokens; returns the last hidden state (1, hidden).
-  at::Tensor append(const at::Tensor& ids, Sequence& sequence) const;
+  /// Runs tokens of several sequences in one step; those of one sequence stand in order. Returns
+  /// hidden states (rows, hidden). For the CPU: devices have FixedStep.
+  at::Tensor step(std::span<const NextToken> rows) const;
 
  private:
   Model(CheckpointConfig config, Tokenizer tokenizer, const Weights& weights, std::string digest,

@@ -1,11 +1,5 @@
 #include "reward/videoscore2/reader.h"
 
-#include <ATen/ops/empty.h>
-#include <ATen/ops/isfinite.h>
-#include <ATen/ops/softmax.h>
-#include <ATen/ops/stack.h>
-#include <ATen/ops/tensor.h>
-
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -23,13 +17,6 @@ namespace {
 constexpr std::int64_t kAnswerRoom = 128;
 
 using Row = std::array<double, 5>;
-
-Row to_row(const at::Tensor& five) {
-  const at::Tensor host = five.to(at::kCPU, at::kDouble);
-  Row row;
-  std::copy_n(host.const_data_ptr<double>(), 5, row.begin());
-  return row;
-}
 
 // nullopt: every digit is at -infinity.
 std::optional<Row> softmax(const Row& logits) {
@@ -79,195 +66,147 @@ AnswerTokens AnswerTokens::of(const Tokenizer& tokenizer) {
   return out;
 }
 
-// The growing answer: tokens, their text, the cache behind them and the digits' logits at each.
-struct AnswerReader::Writer {
-  const Model& model;
-  const GenerationConfig& config;
-  const SamplingOptions& sampling;
-  Sequence& sequence;
-  std::int64_t prompt;  // tokens
-  std::int64_t prompt_position;
-  at::Tensor hidden;     // (1, hidden) of the last token that was run
-  at::Tensor digit_ids;  // (5)
-  at::Tensor ids;        // (prompt + room): everything that the penalty sees
-  at::Tensor log;        // (room, 2, 5): raw and processed digit logits where token i was read
-  std::vector<std::int64_t> tokens{};
-  std::vector<std::size_t> ends{};  // byte offset in `text` after each token
-  std::string text{};
-  std::vector<DigitReading> digits{};
-  std::vector<std::int64_t> positions{};
-  bool forced = false;
-
-  std::int64_t size() const { return static_cast<std::int64_t>(tokens.size()); }
-  std::int64_t run() const { return sequence.cache.length() - prompt; }
-
-  void add(std::int64_t token, bool special) {
-    ids[prompt + size()].fill_(token);
-    tokens.push_back(token);
-    if (!special) text += model.tokenizer().token_bytes(token);
-    ends.push_back(text.size());
-  }
-
-  // Runs what was added since the last run.
-  void catch_up() {
-    if (run() < size())
-      hidden = model.append(ids.narrow(0, prompt + run(), size() - run()), sequence);
-  }
-
-  // Forgets all tokens but the first `count`.
-  void cut(std::int64_t count) {
-    tokens.resize(static_cast<std::size_t>(count));
-    ends.resize(static_cast<std::size_t>(count));
-    text.resize(count == 0 ? 0 : ends.back());
-    if (run() > count) {
-      sequence.cache.truncate(prompt + count);
-      sequence.position = prompt_position + count;
-    }
-  }
-
-  // Logits for the next token, processed; notes the digits' share of them.
-  at::Tensor next() {
-    catch_up();
-    const at::Tensor raw = model.language().logits(hidden).squeeze(0);
-    const at::Tensor processed =
-        process_logits(raw, ids.narrow(0, 0, prompt + size()), config, sampling);
-    log[size()][0].copy_(raw.index_select(0, digit_ids));
-    log[size()][1].copy_(processed.index_select(0, digit_ids));
-    finite = at::isfinite(raw).all();
-    return processed;
-  }
-
-  // One transfer from the device: the token, and whether the logits were numbers.
-  std::int64_t settle(const at::Tensor& choice) const {
-    const at::Tensor pair = at::stack({choice, finite.to(at::kLong)}).cpu();
-    if (pair.const_data_ptr<std::int64_t>()[1] == 0)
-      fail("logits_not_finite", "judge",
-           "the model's logits must be numbers but are NaN or infinite: the weights in {} may be "
-           "damaged, so compare their checksums or download them again; with --dtype bf16, try "
-           "--dtype fp32",
-           model.config().folder);
-    return pair.const_data_ptr<std::int64_t>()[0];
-  }
-
-  Row logged(std::int64_t token, std::int64_t which) const { return to_row(log[token][which]); }
-
-  at::Tensor finite{};
-};
-
-AnswerReader::AnswerReader(std::shared_ptr<const Model> model, const Profile& profile)
-    : model_(std::move(model)), profile_(profile), answer_(AnswerTokens::of(model_->tokenizer())) {}
-
-std::int64_t AnswerReader::room(std::int64_t budget) const {
-  std::string block = profile_.think_end;
-  for (const std::string& prefix : profile_.forced_prefix) block += prefix + "5";
+std::int64_t answer_room(const Profile& profile, std::int64_t budget) {
+  std::string block = profile.think_end;
+  for (const std::string& prefix : profile.forced_prefix) block += prefix + "5";
   // A token is at least one byte.
   return budget + kAnswerRoom + static_cast<std::int64_t>(block.size());
 }
 
-Reading AnswerReader::read(const std::vector<std::int64_t>& prompt, const at::Tensor& hidden,
-                           Sequence& sequence, std::int64_t budget, const SamplingOptions& sampling,
-                           const std::function<void()>& check) const {
-  const auto device = hidden.device();
-  const auto size = static_cast<std::int64_t>(prompt.size());
-  const auto longs = at::TensorOptions().dtype(at::kLong).device(device);
-  Writer w{
-      .model = *model_,
-      .config = model_->config().generation,
-      .sampling = sampling,
-      .sequence = sequence,
-      .prompt = size,
-      .prompt_position = sequence.position,
-      .hidden = hidden,
-      .digit_ids = at::tensor(at::ArrayRef<std::int64_t>(answer_.digits), at::kLong).to(device),
-      .ids = at::empty({size + room(budget)}, longs),
-      .log = at::empty({room(budget), 2, 5}, longs.dtype(at::kFloat))};
-  w.ids.narrow(0, 0, size).copy_(at::tensor(prompt, at::kLong));
-
-  const auto& stops = model_->ends();
-  bool ended = false;
-  std::int64_t answer_begin = -1;  // tokens when </think> was complete
-  while (!ended && (answer_begin < 0 ? w.size() < budget : w.size() - answer_begin < kAnswerRoom)) {
-    if (check) check();
-    const std::int64_t token =
-        w.settle(choose_token(w.next(), sampling, static_cast<std::uint64_t>(w.size())));
-    ended = std::find(stops.begin(), stops.end(), token) != stops.end();
-    const std::size_t before = w.text.size();
-    w.add(token, ended);
-    const std::size_t from = before - std::min(before, profile_.think_end.size());
-    if (answer_begin < 0 && w.text.find(profile_.think_end, from) != std::string::npos)
-      answer_begin = w.size();
-  }
-
-  if (!ended || !finish_free(w)) force(w);
-  return {std::move(w.digits), std::move(w.tokens), std::move(w.positions), std::move(w.text),
-          w.forced};
+AnswerWriter::AnswerWriter(const Model& model, const Profile& profile, const AnswerTokens& answer,
+                           std::int64_t budget, const SamplingOptions& sampling)
+    : model_(model), profile_(profile), answer_(answer), budget_(budget), sampling_(sampling) {
+  if (budget == 0) force();
 }
 
-bool AnswerReader::finish_free(Writer& w) const {
-  const ParsedAnswer parsed = parse_answer(w.text, profile_);
+std::span<const std::int64_t> AnswerWriter::pending() const {
+  return std::span(reading_.tokens).subspan(static_cast<std::size_t>(run_));
+}
+
+std::optional<double> AnswerWriter::draw() const {
+  if (!sampling_.sample) return std::nullopt;
+  return uniform(sampling_.seed, static_cast<std::uint64_t>(size()));
+}
+
+bool AnswerWriter::ends(std::int64_t token) const {
+  const auto& ends = model_.ends();
+  return std::find(ends.begin(), ends.end(), token) != ends.end();
+}
+
+void AnswerWriter::add(std::int64_t token, bool special) {
+  reading_.tokens.push_back(token);
+  if (!special) reading_.text += model_.tokenizer().token_bytes(token);
+  text_ends_.push_back(reading_.text.size());
+  log_.resize(reading_.tokens.size());
+}
+
+// Forgets all tokens but the first `count`.
+void AnswerWriter::cut(std::int64_t count) {
+  const auto kept = static_cast<std::size_t>(count);
+  reading_.tokens.resize(kept);
+  text_ends_.resize(kept);
+  log_.resize(kept);
+  reading_.text.resize(count == 0 ? 0 : text_ends_.back());
+  run_ = std::min(run_, count);
+}
+
+void AnswerWriter::take(const StepOutcome& outcome) {
+  if (!outcome.finite)
+    fail("logits_not_finite", "judge",
+         "the model's logits must be numbers but are NaN or infinite: the weights in {} may be "
+         "damaged, so compare their checksums or download them again; with --dtype bf16, try "
+         "--dtype fp32",
+         model_.config().folder);
+  log_.push_back({outcome.raw, outcome.processed});
+  if (forced())
+    take_digit(outcome);
+  else
+    take_free(outcome.token);
+}
+
+void AnswerWriter::take_free(std::int64_t token) {
+  const bool ended = ends(token);
+  const std::size_t before = reading_.text.size();
+  add(token, ended);
+  const std::string& mark = profile_.think_end;
+  const std::size_t from = before - std::min(before, mark.size());
+  if (answer_begin_ < 0 && reading_.text.find(mark, from) != std::string::npos)
+    answer_begin_ = size();
+  const bool spent =
+      answer_begin_ < 0 ? size() >= budget_ : size() - answer_begin_ >= kAnswerRoom;
+  if (ended && finish_free())
+    done_ = true;
+  else if (ended || spent)
+    force();
+}
+
+bool AnswerWriter::finish_free() {
+  const ParsedAnswer parsed = parse_answer(reading_.text, profile_);
   if (!parsed.complete) return false;
   std::vector<std::int64_t> positions;
   for (const ParsedScore& score : parsed.scores) {
     // The token whose bytes hold the digit: the first that ends after it.
     const auto token =
-        std::upper_bound(w.ends.begin(), w.ends.end(), score.offset) - w.ends.begin();
+        std::upper_bound(text_ends_.begin(), text_ends_.end(), score.offset) - text_ends_.begin();
     if (*score.score < 1 || *score.score > 5) return false;
     const std::int64_t digit = answer_.digits[static_cast<std::size_t>(*score.score - 1)];
-    if (token >= w.size() || w.tokens[static_cast<std::size_t>(token)] != digit) return false;
+    if (token >= size() || reading_.tokens[static_cast<std::size_t>(token)] != digit) return false;
     positions.push_back(token);
   }
   for (std::size_t i = 0; i < positions.size(); ++i)
-    w.digits.push_back(digit_reading(*parsed.scores[i].score, w.logged(positions[i], 0),
-                                     w.logged(positions[i], 1)));
-  w.positions = std::move(positions);
+    reading_.digits.push_back(
+        digit_reading(*parsed.scores[i].score, log_[static_cast<std::size_t>(positions[i])].raw,
+                      log_[static_cast<std::size_t>(positions[i])].processed));
+  reading_.digit_positions = std::move(positions);
   return true;
 }
 
-void AnswerReader::force(Writer& w) const {
-  w.forced = true;
+void AnswerWriter::force() {
+  reading_.forced = true;
   const std::string& mark = profile_.think_end;
   std::string block = profile_.forced_prefix.at(0);
-  const std::size_t found = w.text.rfind(mark);
+  const std::size_t found = reading_.text.rfind(mark);
   if (found == std::string::npos) {
-    while (w.size() > 0 && std::find(model_->ends().begin(), model_->ends().end(),
-                                     w.tokens.back()) != model_->ends().end())
-      w.cut(w.size() - 1);
-    block = (mark + block).substr(begun(w.text, mark));
+    while (size() > 0 && ends(reading_.tokens.back())) cut(size() - 1);
+    block = (mark + block).substr(begun(reading_.text, mark));
   } else {
     // What follows </think> stays as far as it is how the block begins.
     const std::size_t answer = found + mark.size();
     const auto tail = [&](std::int64_t tokens) {
-      return std::string_view(w.text).substr(answer,
-                                             w.ends[static_cast<std::size_t>(tokens - 1)] - answer);
+      return std::string_view(reading_.text).substr(answer,
+                                             text_ends_[static_cast<std::size_t>(tokens - 1)] - answer);
     };
-    std::int64_t keep = std::lower_bound(w.ends.begin(), w.ends.end(), answer) - w.ends.begin() + 1;
+    std::int64_t keep = std::lower_bound(text_ends_.begin(), text_ends_.end(), answer) - text_ends_.begin() + 1;
     const auto agrees = [&](std::int64_t tokens) {
       return tail(tokens).size() < block.size() && block.starts_with(tail(tokens)) &&
-             std::find(model_->ends().begin(), model_->ends().end(),
-                       w.tokens[static_cast<std::size_t>(tokens - 1)]) == model_->ends().end();
+             !ends(reading_.tokens[static_cast<std::size_t>(tokens - 1)]);
     };
-    while (keep < w.size() && agrees(keep + 1)) ++keep;
+    while (keep < size() && agrees(keep + 1)) ++keep;
     if (agrees(keep)) block = block.substr(tail(keep).size());
-    w.cut(keep);
+    cut(keep);
   }
 
-  for (std::size_t i = 0; i < profile_.dimensions.size(); ++i) {
-    for (const std::int64_t token :
-         model_->tokenizer().encode(i == 0 ? block : profile_.forced_prefix.at(i)))
-      w.add(token, false);
-    const at::Tensor processed = w.next().index_select(0, w.digit_ids);
-    // Where top_k left no digit, the model's own logits decide.
-    const Row row = to_row(processed);
-    const bool none =
-        std::none_of(row.begin(), row.end(), [](double x) { return std::isfinite(x); });
-    const at::Tensor five = none ? w.log[w.size()][0] : processed;
-    const std::int64_t digit =
-        w.settle(choose_token(five, w.sampling, static_cast<std::uint64_t>(w.size())));
-    w.positions.push_back(w.size());
-    w.digits.push_back(
-        digit_reading(static_cast<int>(digit) + 1, w.logged(w.size(), 0), w.logged(w.size(), 1)));
-    w.add(answer_.digits[static_cast<std::size_t>(digit)], false);
-  }
+  add_label(block);
+}
+
+void AnswerWriter::add_label(const std::string& label) {
+  for (const std::int64_t token : model_.tokenizer().encode(label)) add(token, false);
+}
+
+void AnswerWriter::take_digit(const StepOutcome& outcome) {
+  // Where top_k left no digit, the model's own logits decide.
+  const bool none = std::none_of(outcome.processed.begin(), outcome.processed.end(),
+                                 [](double x) { return std::isfinite(x); });
+  const std::size_t digit = choose_one(none ? outcome.raw : outcome.processed, draw());
+  reading_.digit_positions.push_back(size());
+  reading_.digits.push_back(
+      digit_reading(static_cast<int>(digit) + 1, outcome.raw, outcome.processed));
+  add(answer_.digits[digit], false);
+  const std::size_t next = reading_.digits.size();
+  if (next == profile_.dimensions.size())
+    done_ = true;
+  else
+    add_label(profile_.forced_prefix.at(next));
 }
 
 }  // namespace bestreel::videoscore2

@@ -10,9 +10,10 @@
 
 #include <array>
 #include <cstdint>
-#include <functional>
 #include <optional>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "reward/videoscore2/model.h"
@@ -48,30 +49,71 @@ struct AnswerTokens {
   static AnswerTokens of(const Tokenizer& tokenizer);
 };
 
-class AnswerReader {
+/// What a decode step brings back of one reading.
+struct StepOutcome {
+  bool finite = false;     ///< every logit is a number
+  std::int64_t token = 0;  ///< chosen among the whole vocabulary
+  std::array<double, 5> raw{}, processed{};  ///< logits of the five digits
+};
+
+/// One reading as it grows: a state machine without tensors, so that many readings can share a
+/// decode step. Each step the owner runs pending(), and once nothing of it is left hands the
+/// outcome over the next token to take(), until done().
+class AnswerWriter {
  public:
-  AnswerReader(std::shared_ptr<const Model> model, const Profile& profile);
+  /// `budget`: tokens until </think>; 0 asks for the scores at once. All references outlive it.
+  AnswerWriter(const Model& model, const Profile& profile, const AnswerTokens& answer,
+               std::int64_t budget, const SamplingOptions& sampling);
 
-  /// Tokens that one reading may add to the prompt: the capacity that its cache needs.
-  std::int64_t room(std::int64_t budget) const;
+  /// Tokens of the answer that the model must run before the next one is chosen. At the very start
+  /// there may be none: the prompt's own last hidden state is what the first token is chosen from.
+  std::span<const std::int64_t> pending() const;
+  /// Tokens of the answer that have been run; when the answer is cut back, fewer than before.
+  std::int64_t run() const { return run_; }
+  void ran(std::int64_t count) { run_ += count; }
 
-  /// `hidden`: the last hidden state of the prefill (1, hidden), whose tokens are all that
-  /// `sequence` holds. Leaves `sequence` longer; the caller truncates. `budget`: tokens until
-  /// </think>; 0 asks for the scores at once. `check` may throw Cancelled.
+  /// Tokens of the answer so far.
+  const std::vector<std::int64_t>& tokens() const { return reading_.tokens; }
+  /// The final block is being written for the model. Where this turns true the answer was cut back;
+  /// otherwise it only grows.
+  bool forced() const { return reading_.forced; }
+  /// The number in [0, 1) that decides the next token; nullopt: greedy.
+  std::optional<double> draw() const;
+
   /// Error "logits_not_finite": weights or input hold values that are not numbers.
-  Reading read(const std::vector<std::int64_t>& prompt, const at::Tensor& hidden,
-               Sequence& sequence, std::int64_t budget, const SamplingOptions& sampling,
-               const std::function<void()>& check = {}) const;
+  void take(const StepOutcome& outcome);
+  bool done() const { return done_; }
+  Reading finish() && { return std::move(reading_); }
 
  private:
-  struct Writer;
+  struct Logged {
+    std::array<double, 5> raw, processed;
+  };
 
-  bool finish_free(Writer& writer) const;
-  void force(Writer& writer) const;
+  std::int64_t size() const { return static_cast<std::int64_t>(reading_.tokens.size()); }
+  bool ends(std::int64_t token) const;
+  void add(std::int64_t token, bool special);
+  void cut(std::int64_t count);
+  void take_free(std::int64_t token);
+  void take_digit(const StepOutcome& outcome);
+  bool finish_free();
+  void force();
+  void add_label(const std::string& label);
 
-  std::shared_ptr<const Model> model_;
+  const Model& model_;
   const Profile& profile_;
-  AnswerTokens answer_;
+  const AnswerTokens& answer_;
+  std::int64_t budget_;
+  SamplingOptions sampling_;
+  Reading reading_;
+  std::vector<std::size_t> text_ends_;  // byte offset in the text after each token
+  std::vector<Logged> log_;             // the digits' logits where each token was chosen
+  std::int64_t run_ = 0;
+  std::int64_t answer_begin_ = -1;  // tokens when </think> was complete
+  bool done_ = false;
 };
+
+/// Tokens that one reading may add to the prompt: the capacity that its cache needs.
+std::int64_t answer_room(const Profile& profile, std::int64_t budget);
 
 }  // namespace bestreel::videoscore2

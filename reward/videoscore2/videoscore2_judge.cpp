@@ -4,16 +4,20 @@
 #include <c10/core/InferenceMode.h>
 #include <c10/util/Exception.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <list>
 #include <optional>
 #include <set>
+#include <utility>
 
 #include "core/base/fail.h"
 #include "core/base/file.h"
 #include "core/nn/device.h"
 #include "core/nn/device_stream.h"
 #include "reward/videoscore2/answer.h"
+#include "reward/videoscore2/batch.h"
 #include "reward/videoscore2/frames.h"
 #include "reward/videoscore2/model.h"
 #include "reward/videoscore2/prompt.h"
@@ -28,6 +32,10 @@ at::ScalarType activations_of(const VideoScore2Options& options) {
   if (options.dtype == "fp32") return at::kFloat;
   if (options.dtype == "bf16") return at::kBFloat16;
   fail_usage("score", "--dtype must be fp32 or bf16 but got \"{}\"", options.dtype);
+}
+
+at::Device device_of(const VideoScore2Options& options) {
+  return nn::parse_device(options.device);
 }
 
 void check(const VideoScore2Options& o) {
@@ -47,6 +55,8 @@ void check(const VideoScore2Options& o) {
                "--readings {} must have a --temperature above 0, since greedy readings are all "
                "equal: pass --temperature 0.7, as the reference does",
                o.readings);
+  if (o.slots < 1 || o.slots > kMaxSlots)
+    fail_usage("score", "--judge-slots must be between 1 and {} but got {}", kMaxSlots, o.slots);
 }
 
 // Mean and sample deviation over the readings of one dimension.
@@ -77,129 +87,282 @@ Dimension summarise(const std::string& name, const std::vector<Reading>& reading
   return out;
 }
 
-class VideoScore2Judge final : public Judge {
- public:
-  explicit VideoScore2Judge(const VideoScore2Options& options)
-      : options_(options),
-        query_(find_template(options.folder, options.template_file)),
-        device_(nn::parse_device(options.device)),
-        model_(Model::load(options.folder, activations_of(options), device_)),
-        lane_(device_, /*high_priority=*/true),
-        reader_(model_, videoscore2_profile()) {
-    if (options_.fps == 0) options_.fps = videoscore2_profile().fps;
-    info_.name = videoscore2_profile().name;
-    // Everything that can change a score, except the thread count, which a run stores.
-    const std::string settings =
-        fmt::format("{} {} {} {} {} {} {} {} {}", model_->digest(), query_.hash, options.dtype,
-                    options.rationale, options_.fps, options.max_frames, options.temperature,
-                    options.temperature > 0 ? options.seed : 0, options.readings);
-    // Another kind of device rounds otherwise.
-    const std::string place = device_.is_cpu() ? "" : c10::DeviceTypeName(device_.type());
-    info_.id = fmt::format("{}-{:.16}", info_.name, sha256(settings + place));
-    for (const ProfileDimension& dimension : videoscore2_profile().dimensions)
-      info_.dimensions.push_back(dimension.name);
-  }
-
-  const JudgeInfo& info() const override { return info_; }
-
-  std::vector<Result> judge(std::span<const Request> requests, std::stop_token stop) override {
-    // Both are properties of the calling thread.
-    const c10::InferenceMode no_grad;
-    const nn::Lane::Scope lane(lane_);
-    if (options_.threads > 0) at::set_num_threads(options_.threads);
-    std::vector<Result> results;
-    for (const Request& request : requests)
-      results.push_back(result_of([&]() -> Result { return judge_one(request, stop); }));
-    return results;
-  }
-
- private:
-  // libtorch's errors, in practice that memory does not suffice for this video, as sentences.
-  Judgement judge_one(const Request& request, const std::stop_token& stop) const {
+// What an Error makes of the work; nullopt: it is done. libtorch's errors, in practice that memory
+// does not suffice, become sentences.
+template <typename Work>
+std::optional<Failure> failure_of(Work&& work) {
+  try {
     try {
-      return read(request, stop);
+      work();
+      return std::nullopt;
     } catch (const c10::Error& error) {
       const std::string_view what = error.what_without_backtrace();
       fail("engine_failed", "score",
            "the judge's operators failed on this video: {}: if memory is short, pass a smaller "
-           "--max-frames",
+           "--max-frames or fewer --judge-slots",
            what.substr(0, what.find('\n')));
+    }
+  } catch (const Error& error) {
+    return Failure{error.code(), error.what()};
+  }
+}
+
+// Several requests at hand as a source.
+class SpanSource final : public RequestSource {
+ public:
+  SpanSource(std::span<const Request> requests, std::stop_token stop)
+      : requests_(requests), stop_(std::move(stop)), results_(requests.size()) {}
+  std::optional<Item> next(bool) override {
+    if (next_ == requests_.size()) return std::nullopt;
+    const std::size_t i = next_++;
+    return Item{i, requests_[i], stop_};
+  }
+  void done(std::uint64_t ticket, Result result) override {
+    results_[ticket] = std::move(result);
+  }
+  std::vector<Result> results() && { return std::move(results_); }
+
+ private:
+  std::span<const Request> requests_;
+  std::stop_token stop_;
+  std::size_t next_ = 0;
+  std::vector<Result> results_;
+};
+
+// What stays the same from request to request.
+struct Setup {
+  VideoScore2Options options;
+  QueryTemplate query;
+  std::shared_ptr<const Model> model;
+  JudgeInfo info;
+};
+
+// One call of judge_stream(): the videos that are being read and the batch they share.
+//
+// Note [The common prefix is not shared]: the prompts of different videos agree only before their
+// video tokens: the system turn and the opening of the user's, 15 tokens of the 2,600 of a usual
+// clip with Qwen2.5's template. Sharing would save 0.6 % of a prefill and would need a prefill of
+// its own for every video, shared or not, for the bits to stay. What is shared whole is the prompt
+// of several readings of one video.
+class Stream {
+ public:
+  Stream(const Setup& setup, RequestSource& source)
+      : setup_(setup),
+        source_(source),
+        batch_(setup.model, videoscore2_profile(), setup.options.slots,
+               {.sample = setup.options.temperature > 0, .temperature = setup.options.temperature}) {
+  }
+
+  void run() {
+    for (;;) {
+      fill();
+      if (batch_.empty()) return;
+      step();
     }
   }
 
-  Judgement read(const Request& request, const std::stop_token& stop) const {
-    const auto begin = std::chrono::steady_clock::now();
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  struct Job {
+    std::uint64_t ticket;
+    std::stop_token stop;
+    Clock::time_point begin = Clock::now();
+    FramePlan plan{};
+    std::vector<std::int64_t> tokens{};
+    std::int64_t rationale = 0;
+    Prompt prompt{};
+    int joined = 0;  // readings that have
+    std::vector<Reading> readings{};
+    int read = 0;  // readings that are there
+  };
+
+  // Gives free slots to further readings of the newest video, else to the next video. Waits only
+  // where there is nothing else to do.
+  void fill() {
+    while (batch_.free() > 0) {
+      if (!jobs_.empty() && jobs_.back().joined < setup_.options.readings) {
+        join(jobs_.back());
+      } else if (std::optional<RequestSource::Item> item = source_.next(/*wait=*/batch_.empty())) {
+        begin(std::move(*item));
+      } else {
+        return;
+      }
+    }
+  }
+
+  void begin(RequestSource::Item item) {
+    Job job{.ticket = item.ticket, .stop = item.stop};
+    std::optional<Failure> failure =
+        failure_of([&] { prefill(job, std::exchange(item.request, {})); });
+    if (failure)
+      source_.done(job.ticket, std::move(*failure));
+    else
+      jobs_.push_back(std::move(job));
+  }
+
+  void prefill(Job& job, Request request) const {
     const auto check_stop = [&] {
-      if (stop.stop_requested()) throw Cancelled("score");
+      if (job.stop.stop_requested()) throw Cancelled("score");
     };
     check_stop();
     if (request.condition.prompt.find_first_not_of(" \t\r\n") == std::string::npos)
       fail_usage("score", "prompt must not be empty: pass --prompt TEXT");
 
-    const CheckpointConfig& config = model_->config();
-    const FramePlan plan =
-        plan_frames(request.video->info(), {options_.fps, options_.max_frames}, config.processor);
+    const VideoScore2Options& options = setup_.options;
+    const Model& model = *setup_.model;
+    const CheckpointConfig& config = model.config();
+    job.plan =
+        plan_frames(request.video->info(), {options.fps, options.max_frames}, config.processor);
+    const Grid& grid = job.plan.grid;
     const std::int64_t unit = config.processor.merge_size * config.processor.merge_size;
-    const std::vector<std::int64_t> prompt =
-        prompt_ids(model_->tokenizer(), config.chat, query_text(query_, request.condition.prompt),
-                   config.model.video_token_id, plan.grid[0] * plan.grid[1] * plan.grid[2] / unit);
+    job.tokens =
+        prompt_ids(model.tokenizer(), config.chat, query_text(setup_.query, request.condition.prompt),
+                   config.model.video_token_id, grid[0] * grid[1] * grid[2] / unit);
     // A short context leaves less room for reasons; the scores always have theirs.
-    const auto size = static_cast<std::int64_t>(prompt.size());
+    const auto size = static_cast<std::int64_t>(job.tokens.size());
     const std::int64_t limit = config.model.text.max_positions;
-    const std::int64_t rationale =
-        std::min(options_.rationale, limit - size - reader_.room(0));
-    if (rationale < 0)
+    const std::int64_t room = answer_room(videoscore2_profile(), 0);
+    job.rationale = std::min(options.rationale, limit - size - room);
+    if (job.rationale < 0)
       fail("prompt_too_long", "score",
            "prompt, video and scores must fit in {} tokens (max_position_embeddings) but take {}: "
            "shorten the prompt or pass a smaller --max-frames",
-           limit, size + reader_.room(0));
-    const std::int64_t capacity = size + reader_.room(rationale);
+           limit, size + room);
 
-    const at::Tensor patches = read_patches(*request.video, plan, config.processor, stop);
+    const at::Tensor patches = read_patches(*request.video, job.plan, config.processor, job.stop);
     const double seconds_per_grid =
-        static_cast<double>(config.processor.temporal_patch_size) / options_.fps;
-    Sequence sequence = model_->sequence(capacity);
-    const at::Tensor hidden = model_->prefill(prompt, patches, plan.grid, seconds_per_grid,
-                                              sequence, /*last_only=*/true, check_stop);
-    const std::int64_t position = sequence.position;
-    std::vector<Reading> readings;
-    for (int k = 0; k < options_.readings; ++k) {
-      sequence.cache.truncate(size);
-      sequence.position = position;
-      const SamplingOptions sampling{options_.temperature > 0, options_.temperature,
-                                     options_.seed + static_cast<std::uint64_t>(k)};
-      readings.push_back(
-          reader_.read(prompt, hidden, sequence, rationale, sampling, check_stop));
-    }
+        static_cast<double>(config.processor.temporal_patch_size) / options.fps;
+    job.prompt =
+        model.prefill(job.tokens, patches, grid, seconds_per_grid, /*last_only=*/true, check_stop);
+    job.readings.resize(static_cast<std::size_t>(options.readings));
+  }
 
-    Judgement out;
-    for (std::size_t i = 0; i < info_.dimensions.size(); ++i) {
-      out.dimensions.push_back(summarise(info_.dimensions[i], readings, i));
-      out.reward += out.dimensions.back().expected / static_cast<double>(info_.dimensions.size());
+  void join(Job& job) {
+    const int k = job.joined++;
+    const std::optional<Failure> failure = failure_of([&] {
+      batch_.join({job.ticket, k}, job.prompt, job.tokens, job.rationale,
+                  setup_.options.seed + static_cast<std::uint64_t>(k));
+    });
+    if (failure)
+      finish(job.ticket, *failure);
+    else if (job.joined == setup_.options.readings)
+      job.prompt = {};  // its readings hold what they share
+  }
+
+  void step() {
+    for (auto job = jobs_.begin(); job != jobs_.end();) {
+      const Job& each = *job++;
+      if (!each.stop.stop_requested()) continue;
+      const Cancelled cancelled("score");
+      finish(each.ticket, Failure{cancelled.code(), cancelled.what()});
     }
-    const Reading& first = readings.front();
+    if (batch_.empty()) return;
+    std::vector<DecodeBatch::Ended> ended;
+    if (const auto failure = failure_of([&] { ended = batch_.step(); }))
+      while (!jobs_.empty()) finish(jobs_.front().ticket, *failure);
+    for (DecodeBatch::Ended& each : ended) settle(each);
+  }
+
+  // Another reading of the same video may have failed before.
+  void settle(DecodeBatch::Ended& ended) {
+    const auto job = find(ended.key.request);
+    if (job == jobs_.end()) return;
+    if (const auto* error = std::get_if<Error>(&ended.outcome)) {
+      finish(job->ticket, Failure{error->code(), error->what()});
+      return;
+    }
+    job->readings[static_cast<std::size_t>(ended.key.reading)] =
+        std::move(std::get<Reading>(ended.outcome));
+    if (++job->read == setup_.options.readings) finish(job->ticket, judgement(*job));
+  }
+
+  void finish(std::uint64_t ticket, Result result) {
+    batch_.drop(ticket);
+    jobs_.erase(find(ticket));
+    source_.done(ticket, std::move(result));
+  }
+
+  std::list<Job>::iterator find(std::uint64_t ticket) {
+    return std::find_if(jobs_.begin(), jobs_.end(),
+                        [&](const Job& job) { return job.ticket == ticket; });
+  }
+
+  Judgement judgement(const Job& job) const {
+    const std::vector<std::string>& names = setup_.info.dimensions;
+    Judgement out;
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      out.dimensions.push_back(summarise(names[i], job.readings, i));
+      out.reward += out.dimensions.back().expected / static_cast<double>(names.size());
+    }
+    const Reading& first = job.readings.front();
     // Decoded again, so that what is not UTF-8 is U+FFFD and the judgement is a text.
     out.rationale =
-        parse_answer(model_->tokenizer().decode(first.tokens), videoscore2_profile()).rationale;
-    out.frames = plan.frames;
-    out.judge = info_.id;
+        parse_answer(setup_.model->tokenizer().decode(first.tokens), videoscore2_profile())
+            .rationale;
+    out.frames = job.plan.frames;
+    out.judge = setup_.info.id;
     out.transcript = Transcript{.forced = first.forced,
-                                .grid_thw = plan.grid,
-                                .prompt_tokens = prompt,
+                                .grid_thw = job.plan.grid,
+                                .prompt_tokens = job.tokens,
                                 .output_tokens = first.tokens,
                                 .digit_positions = first.digit_positions,
-                                .template_hash = query_.hash};
-    out.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+                                .template_hash = setup_.query.hash};
+    out.seconds = std::chrono::duration<double>(Clock::now() - job.begin).count();
     return out;
   }
 
-  VideoScore2Options options_;
-  QueryTemplate query_;
-  at::Device device_;
-  std::shared_ptr<const Model> model_;
+  const Setup& setup_;
+  RequestSource& source_;
+  DecodeBatch batch_;
+  std::list<Job> jobs_;  // oldest first
+};
+
+class VideoScore2Judge final : public Judge {
+ public:
+  explicit VideoScore2Judge(const VideoScore2Options& options)
+      : setup_{.options = options,
+               .query = find_template(options.folder, options.template_file),
+               .model = Model::load(options.folder, activations_of(options), device_of(options))},
+        lane_(device_of(options), /*high_priority=*/true) {
+    AnswerTokens::of(setup_.model->tokenizer());  // refuses a tokenizer that cannot score
+    if (setup_.options.fps == 0) setup_.options.fps = videoscore2_profile().fps;
+    JudgeInfo& info = setup_.info;
+    info.name = videoscore2_profile().name;
+    info.slots = static_cast<std::size_t>(options.slots);
+    // Everything that can change a score, except the thread count, which a run stores.
+    const std::string settings =
+        fmt::format("{} {} {} {} {} {} {} {} {}", setup_.model->digest(), setup_.query.hash,
+                    options.dtype, options.rationale, setup_.options.fps, options.max_frames,
+                    options.temperature, options.temperature > 0 ? options.seed : 0,
+                    options.readings);
+    // Another kind of device rounds otherwise.
+    const at::Device device = device_of(options);
+    const std::string place = device.is_cpu() ? "" : c10::DeviceTypeName(device.type());
+    info.id = fmt::format("{}-{:.16}", info.name, sha256(settings + place));
+    for (const ProfileDimension& dimension : videoscore2_profile().dimensions)
+      info.dimensions.push_back(dimension.name);
+  }
+
+  const JudgeInfo& info() const override { return setup_.info; }
+
+  std::vector<Result> judge(std::span<const Request> requests, std::stop_token stop) override {
+    SpanSource source(requests, std::move(stop));
+    judge_stream(source);
+    return std::move(source).results();
+  }
+
+  void judge_stream(RequestSource& source) override {
+    // Both are properties of the calling thread.
+    const c10::InferenceMode no_grad;
+    const nn::Lane::Scope lane(lane_);
+    if (setup_.options.threads > 0) at::set_num_threads(setup_.options.threads);
+    Stream(setup_, source).run();
+  }
+
+ private:
+  Setup setup_;
   nn::Lane lane_;
-  AnswerReader reader_;
-  JudgeInfo info_;
 };
 
 }  // namespace

@@ -1,5 +1,7 @@
 // The judge's engine, whole, on a device that is not the CPU.
+#include <ATen/ops/bitwise_not.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/flip.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
@@ -21,13 +23,15 @@ namespace {
 
 const std::string kFolder = BESTREEL_SOURCE_DIR "/examples/tinyworld/checkpoints/judge";
 
-JudgePtr judge_on(const std::string& device, std::int64_t rationale, double temperature = 0) {
+JudgePtr judge_on(const std::string& device, std::int64_t rationale, double temperature = 0,
+                  int slots = 3) {
   VideoScore2Options options;
   options.folder = kFolder;
   options.device = device;
   options.rationale = rationale;
   options.threads = 1;
   options.temperature = temperature;
+  options.slots = slots;
   return make_videoscore2_judge(options);
 }
 
@@ -44,21 +48,41 @@ const at::Tensor& frames() {
   return made;
 }
 
+std::vector<Judgement> judged(Judge& judge, const std::vector<VideoPtr>& videos) {
+  std::vector<Request> requests;
+  for (const VideoPtr& video : videos)
+    requests.push_back({video, {"a small red circle moves left over a gray background", ""}});
+  std::vector<Judgement> judgements;
+  for (const Result& result : judge.judge(requests, {})) {
+    if (const auto* failure = std::get_if<Failure>(&result))
+      throw std::runtime_error(failure->sentence);
+    judgements.push_back(std::get<Judgement>(result));
+  }
+  return judgements;
+}
+
 Judgement judged(Judge& judge, const VideoPtr& video) {
-  const Request request{video, {"a small red circle moves left over a gray background", ""}};
-  const Result result = judge.judge(std::span(&request, 1), {}).at(0);
-  if (const auto* failure = std::get_if<Failure>(&result))
-    throw std::runtime_error(failure->sentence);
-  return std::get<Judgement>(result);
+  return judged(judge, std::vector{video}).at(0);
 }
 
 VideoPtr host_video() { return make_device_video(frames(), {4, 1}); }
 VideoPtr device_video() { return make_device_video(frames().to(fake::device()), {4, 1}); }
 
-fake::Counters counted(Judge& judge, const VideoPtr& video) {
+/// Three that differ in length and content.
+std::vector<VideoPtr> three_device_videos() {
+  const at::Tensor there = frames().to(fake::device());
+  return {make_device_video(there, {4, 1}),
+          make_device_video(there.flip(3).narrow(0, 0, 9), {4, 1}),
+          make_device_video(at::bitwise_not(there), {4, 1})};
+}
+
+fake::Counters counted(Judge& judge, const std::vector<VideoPtr>& videos) {
   fake::reset_counters();
-  judged(judge, video);
+  judged(judge, videos);
   return fake::counters();
+}
+fake::Counters counted(Judge& judge, const VideoPtr& video) {
+  return counted(judge, std::vector{video});
 }
 
 void expect_same(const Judgement& a, const Judgement& b) {
@@ -92,6 +116,30 @@ TEST(JudgeOnDevice, OneHostReadADecodeStep) {
   }
 }
 
+// A batch is read once a step, however many share it.
+TEST(JudgeOnDevice, OneHostReadADecodeStepOfABatch) {
+  const std::vector<VideoPtr> videos = three_device_videos();
+  const fake::Counters few = counted(*judge_on("fake", 8), videos);
+  const fake::Counters many = counted(*judge_on("fake", 20), videos);
+  EXPECT_EQ(many.host_reads() - few.host_reads(), 12);
+  EXPECT_EQ(many.waits() - few.waits(), 12);
+}
+
+// A judgement has the same bits alone, in a full batch, and where it joins late.
+TEST(JudgeOnDevice, CompanyChangesNoBit) {
+  const std::vector<VideoPtr> videos = three_device_videos();
+  const auto text = [](const Judgement& judgement) { return to_json(judgement, false); };
+  const std::vector<Judgement> together = judged(*judge_on("fake", 12, 0, 2), videos);
+  const std::vector<Judgement> turned =
+      judged(*judge_on("fake", 12, 0, 2), {videos[2], videos[0], videos[1]});
+  const JudgePtr alone = judge_on("fake", 12, 0, 2);
+  for (std::size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(text(judged(*alone, videos[i])), text(together[i]));
+    EXPECT_EQ(text(turned[(i + 1) % 3]), text(together[i]));
+  }
+  EXPECT_NE(together[0].reward, together[2].reward);
+}
+
 // Frames that are on the device are judged there: nothing of them crosses, and the stream of the
 // judge waits for their maker's by an event.
 TEST(JudgeOnDevice, FramesOnTheDeviceStayThere) {
@@ -123,7 +171,7 @@ TEST(JudgeOnDevice, MixedPlacementRaises) {
   EXPECT_NO_THROW(model->language().embed(ids.to(fake::device())));
   EXPECT_THROW(model->language().embed(ids), c10::Error);
   const videoscore2::Grid grid{1, 4, 4};
-  const at::Tensor patches = at::zeros({16, 3 * 2 * 14 * 14});
+  const at::Tensor patches = at::zeros({16, 3 * 2 * 8 * 8});
   EXPECT_NO_THROW(model->vision()(patches.to(fake::device()), grid));
   EXPECT_THROW(model->vision()(patches, grid), c10::Error);
 }

@@ -1,4 +1,5 @@
 // The generator's engine, whole, on a device that is not the CPU.
+#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/equal.h>
 #include <c10/core/InferenceMode.h>
@@ -31,6 +32,22 @@ PipelinePtr load(at::Device device) {
   return Pipeline::load({.folder = kFolder, .device = device});
 }
 
+// The work is small, and a team of threads that waits for a busy core is slow.
+[[maybe_unused]] const bool kOneThread = [] {
+  at::set_num_threads(1);
+  return true;
+}();
+
+/// Loaded once, for the tests that only use them.
+const PipelinePtr& on_cpu() {
+  static const PipelinePtr it = load(at::kCPU);
+  return it;
+}
+const PipelinePtr& on_fake() {
+  static const PipelinePtr it = load(fake::device());
+  return it;
+}
+
 Settings settings(Stochastic stochastic = Stochastic::kNone) {
   Settings s;
   s.size = {64, 64, 5};
@@ -56,7 +73,7 @@ void expect_near(const at::Tensor& on_device, const at::Tensor& on_host, double 
 // Embeddings, every step's latents and estimates, and the frames are the CPU's. Not to the bit: the
 // CPU sums the padding of the text, whose rows are alike, as one row.
 TEST(SamplerOnDevice, GeneratesAsOnTheCpu) {
-  const PipelinePtr here = load(at::kCPU), there = load(fake::device());
+  const PipelinePtr &here = on_cpu(), &there = on_fake();
   expect_near(there->encode(kPrompt, "")->positive, here->encode(kPrompt, "")->positive, 0);
   for (const Stochastic stochastic : {Stochastic::kNone, Stochastic::kFlowSde}) {
     Trajectory a = start(there, settings(stochastic)), b = start(here, settings(stochastic));
@@ -88,7 +105,7 @@ TEST(SamplerOnDevice, GeneratesAsOnTheCpu) {
 // The host neither reads nor waits inside a denoising step, whatever the solver, the first
 // included.
 TEST(SamplerOnDevice, NoHostReadInADenoisingStep) {
-  const PipelinePtr pipeline = load(fake::device());
+  const PipelinePtr& pipeline = on_fake();
   for (const Stochastic stochastic :
        {Stochastic::kNone, Stochastic::kFlowSde, Stochastic::kCps, Stochastic::kDdim}) {
     Trajectory trajectory = start(pipeline, settings(stochastic));
@@ -103,7 +120,7 @@ TEST(SamplerOnDevice, NoHostReadInADenoisingStep) {
 
 // Decoding reads one truth: whether the latents are numbers.
 TEST(SamplerOnDevice, OneHostReadADecoding) {
-  const PipelinePtr pipeline = load(fake::device());
+  const PipelinePtr& pipeline = on_fake();
   const at::Tensor latents = pipeline->noise(1, settings().size);
   fake::reset_counters();
   pipeline->decode(latents);
@@ -125,7 +142,7 @@ TEST(SamplerOnDevice, WeightsAreCopiedOnce) {
 
 // A prompt that was encoded elsewhere is refused by the first step, not moved.
 TEST(SamplerOnDevice, MixedPlacementRaises) {
-  const PipelinePtr here = load(at::kCPU), there = load(fake::device());
+  const PipelinePtr &here = on_cpu(), &there = on_fake();
   const Settings s = settings();
   Trajectory mixed = there->start(here->encode(kPrompt, ""), s, there->noise(7, s.size), "seed 7");
   try {
@@ -165,7 +182,7 @@ class Watcher final : public Observer {
 // A whole wave: what is shown stays on the device until somebody of the CPU asks, and nothing but
 // each decoding's one truth is read before.
 TEST(SamplerOnDevice, WaveStaysOnTheDevice) {
-  const PipelinePtr pipeline = load(fake::device());
+  const PipelinePtr& pipeline = on_fake();
   const std::unique_ptr<Engine> engine =
       make_engine(pipeline, {.settings = settings(), .fps = {4, 1}});
   const Condition condition{kPrompt, ""};

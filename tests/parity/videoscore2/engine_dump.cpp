@@ -39,21 +39,21 @@ json forward(const json& request, const std::string& out) {
     return std::chrono::duration<double>(Clock::now() - begin).count();
   };
   json result;
-  Sequence sequence = model->sequence(size + steps + 1);
   const bool every = request.value("every_logit", true);
-  at::Tensor hidden, logits;
+  Prompt prompt;
+  at::Tensor logits;
   for (int i = 0; i < request.value("repeat", 1); ++i) {
-    sequence.cache.truncate(0);
     const auto begin = Clock::now();
     const std::clock_t cpu = std::clock();
-    hidden = model->prefill(ids, patches, grid, seconds_per_grid, sequence, !every);
-    logits = model->language().logits(hidden);
+    prompt = model->prefill(ids, patches, grid, seconds_per_grid, !every);
+    logits = model->language().logits(prompt.hidden);
     result["prefill_seconds"].push_back(since(begin));
     result["prefill_cpu_seconds"].push_back(static_cast<double>(std::clock() - cpu) /
                                             CLOCKS_PER_SEC);
   }
   write_array(out + "/logits.f32", logits);
-  hidden = hidden.narrow(0, hidden.size(0) - 1, 1);
+  at::Tensor hidden = prompt.hidden.narrow(0, prompt.hidden.size(0) - 1, 1);
+  Sequence sequence = model->fork(prompt, steps + 1);
 
   const WindowOrder windows = window_order(grid, vision);
   result["window_index"] = windows.index;
@@ -70,20 +70,21 @@ json forward(const json& request, const std::string& out) {
   std::vector<std::int64_t> seen = ids;
   const auto begin = Clock::now();
   for (std::int64_t i = 0; i < steps; ++i) {
-    const at::Tensor raw = model->language().logits(hidden).squeeze(0);
-    const at::Tensor processed = process_logits(raw, at::tensor(seen, at::kLong),
-                                                model->config().generation, SamplingOptions{});
+    const at::Tensor raw = model->language().logits(hidden);
+    const at::Tensor processed =
+        process_logits(raw, seen_tokens(seen, raw.size(1), at::kCPU).unsqueeze(0),
+                       model->config().generation, SamplingOptions{});
     std::vector<double> five, five_processed;
     for (const std::int64_t id : digits) {
-      five.push_back(raw[id].item<double>());
-      five_processed.push_back(processed[id].item<double>());
+      five.push_back(raw[0][id].item<double>());
+      five_processed.push_back(processed[0][id].item<double>());
     }
     result["digit_logits"].push_back(five);
     result["digit_scores"].push_back(five_processed);
-    const at::Tensor token = choose_token(processed, SamplingOptions{}, 0);
-    seen.push_back(token.item<std::int64_t>());
+    seen.push_back(choose_tokens(processed, {}).item<std::int64_t>());
     result["tokens"].push_back(seen.back());
-    hidden = model->append(token.view({1}), sequence);
+    const NextToken next{&sequence, seen.back()};
+    hidden = model->step({&next, 1});
   }
   result["decode_seconds"] = since(begin);
   return result;
@@ -92,13 +93,14 @@ json forward(const json& request, const std::string& out) {
 json process(const json& request, const std::string& out) {
   const std::int64_t size = request["size"];
   const at::Tensor logits = read_array(request["logits"], {size}, at::kFloat);
-  const at::Tensor ids = at::tensor(request["ids"].get<std::vector<std::int64_t>>(), at::kLong);
+  const at::Tensor seen =
+      seen_tokens(request["ids"].get<std::vector<std::int64_t>>(), size, at::kCPU);
   GenerationConfig config;
   config.repetition_penalty = request["repetition_penalty"];
   config.top_k = request["top_k"];
   config.top_p = request["top_p"];
   const SamplingOptions options{request["sample"], request["temperature"], 0};
-  write_array(out + "/processed.f32", process_logits(logits, ids, config, options));
+  write_array(out + "/processed.f32", process_logits(logits.unsqueeze(0), seen.unsqueeze(0), config, options));
   return json::object();
 }
 

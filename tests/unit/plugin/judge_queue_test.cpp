@@ -61,7 +61,7 @@ struct Gate {
 
 // Every future is fulfilled with its own request's result, whoever submits.
 TEST(JudgeQueue, ManySubmittersGetTheirOwnResults) {
-  JudgeQueue queue(rate_judge(), {.max_batch = 3, .capacity = 2});
+  JudgeQueue queue(rate_judge(), {.capacity = 2});
   std::atomic<int> right = 0;
   std::vector<std::thread> submitters;
   for (int t = 0; t < 4; ++t) {
@@ -77,7 +77,7 @@ TEST(JudgeQueue, ManySubmittersGetTheirOwnResults) {
   EXPECT_EQ(right, 200);
 }
 
-// A request that waits can be cancelled; the one that runs and the others are not touched.
+// A request that waits can be cancelled; the others are not touched.
 TEST(JudgeQueue, CancelTakesOutOneThatWaits) {
   Gate gate;
   JudgeQueue queue(gate.judge());
@@ -86,7 +86,6 @@ TEST(JudgeQueue, CancelTakesOutOneThatWaits) {
   auto waiting = queue.submit({tiny_video(2), {}});
   auto last = queue.submit({tiny_video(3), {}});
   EXPECT_EQ(queue.waiting(), 2u);
-  EXPECT_FALSE(queue.cancel(running.ticket));
   EXPECT_TRUE(queue.cancel(waiting.ticket));
   EXPECT_FALSE(queue.cancel(waiting.ticket));
   EXPECT_FALSE(queue.cancel(999));
@@ -94,6 +93,18 @@ TEST(JudgeQueue, CancelTakesOutOneThatWaits) {
   gate.release();
   EXPECT_EQ(reward(running.result), 1);
   EXPECT_EQ(reward(last.result), 3);
+}
+
+// Cancelling the one that is being judged asks the judge to stop it, and nobody else.
+TEST(JudgeQueue, CancelStopsTheOneThatIsJudged) {
+  Gate gate;
+  JudgeQueue queue(gate.judge());
+  auto running = queue.submit({tiny_video(1), {}});
+  gate.entered.wait();
+  auto waiting = queue.submit({tiny_video(2), {}});
+  EXPECT_FALSE(queue.cancel(running.ticket));
+  EXPECT_EQ(code(running.result), "cancelled");
+  EXPECT_EQ(reward(waiting.result), 2);
 }
 
 // cancel_all stops a slow judge, empties the queue and refuses what comes.
@@ -125,7 +136,7 @@ TEST(JudgeQueue, DestructionFulfilsEveryFuture) {
 // submit() blocks while the queue is full and goes on when there is room.
 TEST(JudgeQueue, BackPressureBlocksTheSubmitter) {
   Gate gate;
-  JudgeQueue queue(gate.judge(), {.max_batch = 1, .capacity = 1});
+  JudgeQueue queue(gate.judge(), {.capacity = 1});
   auto running = queue.submit({tiny_video(1), {}});
   gate.entered.wait();
   auto waiting = queue.submit({tiny_video(2), {}});
@@ -147,7 +158,7 @@ TEST(JudgeQueue, BackPressureBlocksTheSubmitter) {
 // A submitter that waits for room is let go by cancel_all.
 TEST(JudgeQueue, CancelAllReleasesABlockedSubmitter) {
   Gate gate;
-  JudgeQueue queue(gate.judge(), {.max_batch = 1, .capacity = 1});
+  JudgeQueue queue(gate.judge(), {.capacity = 1});
   auto running = queue.submit({tiny_video(), {}});
   gate.entered.wait();
   auto waiting = queue.submit({tiny_video(), {}});
@@ -158,8 +169,8 @@ TEST(JudgeQueue, CancelAllReleasesABlockedSubmitter) {
   EXPECT_EQ(code(third), "cancelled");
 }
 
-// What a judge throws reaches the futures of that call; the queue goes on.
-TEST(JudgeQueue, AThrowingJudgeFailsItsOwnBatchOnly) {
+// What a judge throws reaches the futures of what it held; the queue goes on.
+TEST(JudgeQueue, AThrowingJudgeFailsWhatItHeldOnly) {
   auto judge = std::make_shared<FakeJudge>(
       [first = true](std::span<const Request> requests, const std::stop_token&) mutable {
         if (std::exchange(first, false)) throw Error("judge_broken", "judge", "weights are gone");
@@ -172,31 +183,97 @@ TEST(JudgeQueue, AThrowingJudgeFailsItsOwnBatchOnly) {
   EXPECT_EQ(reward(second.result), 2);
 }
 
-// Batches are what waits, in the order of submission, never more than max_batch.
-TEST(JudgeQueue, BatchesInOrderOfSubmission) {
-  std::latch entered{1}, go_on{1};
-  std::vector<std::vector<double>> batches;  // the worker's alone until the queue is gone
-  std::vector<std::future<Result>> results;
-  {
-    JudgeQueue queue(
-        std::make_shared<FakeJudge>([&](std::span<const Request> requests, const std::stop_token&) {
-          if (batches.empty()) {
-            entered.count_down();
-            go_on.wait();
-          }
-          batches.emplace_back();
-          for (const Request& each : requests) batches.back().push_back(each.video->info().fps.value());
-          return std::vector<Result>(requests.size(), judgement(1));
-        }),
-        {.max_batch = 3});
-    results.push_back(queue.submit({tiny_video(1), {}}).result);
-    entered.wait();
-    for (int rate = 2; rate <= 6; ++rate) results.push_back(queue.submit({tiny_video(rate), {}}).result);
-    EXPECT_EQ(queue.waiting(), 5u);
-    go_on.count_down();
-    for (auto& result : results) EXPECT_EQ(reward(result), 1);
+/// A judge that holds two requests at a time and answers the newest first.
+class NewestFirst final : public Judge {
+ public:
+  const JudgeInfo& info() const override { return info_; }
+  std::vector<Result> judge(std::span<const Request>, std::stop_token) override { return {}; }
+  void judge_stream(RequestSource& source) override {
+    std::vector<RequestSource::Item> held;
+    for (;;) {
+      while (held.size() < 2) {
+        auto item = source.next(held.empty());
+        if (!item) break;
+        held.push_back(std::move(*item));
+      }
+      if (held.empty()) return;
+      RequestSource::Item item = std::move(held.back());
+      held.pop_back();
+      const double rate = item.request.video->info().fps.value();
+      item.request = {};
+      if (rate == 13) throw Error("judge_broken", "judge", "thirteen");
+      source.done(item.ticket,
+                  item.stop.stop_requested() ? Result(Failure{"cancelled", "stopped"})
+                                             : Result(judgement(rate)));
+    }
   }
-  EXPECT_EQ(batches, (std::vector<std::vector<double>>{{1}, {2, 3, 4}, {5, 6}}));
+
+ private:
+  JudgeInfo info_{.id = "newest", .name = "newest", .slots = 2};
+};
+
+// A judge may hold several requests, take more while it judges and answer in any order; everyone
+// gets their own result, and room in the queue opens as requests are taken.
+TEST(JudgeQueue, FeedsAJudgeThatHoldsSeveral) {
+  JudgeQueue queue(std::make_shared<NewestFirst>(), {.capacity = 2});
+  std::atomic<int> right = 0;
+  std::vector<std::thread> submitters;
+  for (int t = 1; t <= 3; ++t) {
+    submitters.emplace_back([&, t] {
+      std::vector<std::pair<int, std::future<Result>>> mine;
+      for (int i = 0; i < 40; ++i) {
+        const int rate = t * 1000 + i;
+        mine.emplace_back(rate, queue.submit({tiny_video(rate), {}}).result);
+      }
+      for (auto& [rate, result] : mine) right += reward(result) == rate ? 1 : 0;
+    });
+  }
+  for (auto& thread : submitters) thread.join();
+  EXPECT_EQ(right, 120);
+}
+
+// What a streaming judge throws reaches all that it held, and the queue goes on.
+TEST(JudgeQueue, AStreamThatThrowsFailsWhatItHeld) {
+  JudgeQueue queue(std::make_shared<NewestFirst>());
+  std::vector<std::future<Result>> results;
+  for (int i = 0; i < 20; ++i) results.push_back(queue.submit({tiny_video(i == 10 ? 13 : 1), {}}).result);
+  int thrown = 0;
+  for (auto& result : results) {
+    try {
+      result.get();
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), "judge_broken");
+      ++thrown;
+    }
+  }
+  EXPECT_GE(thrown, 1);
+  EXPECT_LE(thrown, 2);
+}
+
+// A judge that returns or throws before it takes anything fails who waits, and does not spin.
+TEST(JudgeQueue, AJudgeThatTakesNothingIsFoundOut) {
+  struct Idle final : Judge {
+    const JudgeInfo& info() const override { return info_; }
+    std::vector<Result> judge(std::span<const Request>, std::stop_token) override { return {}; }
+    void judge_stream(RequestSource&) override {
+      if (throws) throw Error("weights_gone", "judge", "weights are gone");
+    }
+    explicit Idle(bool t) : throws(t) {}
+    bool throws;
+    JudgeInfo info_;
+  };
+  for (const bool throws : {false, true}) {
+    JudgeQueue queue(std::make_shared<Idle>(throws));
+    for (int i = 0; i < 3; ++i) {
+      auto submission = queue.submit({tiny_video(), {}});
+      try {
+        submission.result.get();
+        ADD_FAILURE() << "an error was expected";
+      } catch (const Error& error) {
+        EXPECT_EQ(error.code(), throws ? "weights_gone" : "judge_broken");
+      }
+    }
+  }
 }
 
 // When a future is ready the queue holds its video no more, however the request ended.
@@ -242,7 +319,7 @@ TEST(JudgeQueue, EveryFutureIsFulfilledUnderContention) {
         }
         return std::vector<Result>(requests.size(), judgement(1));
       });
-  JudgeQueue queue(judge, {.max_batch = 2, .capacity = 3});
+  JudgeQueue queue(judge, {.capacity = 3});
   std::atomic<int> fulfilled = 0, wrong = 0;
   std::latch half{100};
   std::vector<std::thread> threads;
@@ -286,7 +363,6 @@ TEST(JudgeQueue, TooFewResultsAreAnError) {
 
 TEST(JudgeQueue, RefusesSenselessOptions) {
   EXPECT_THROW(JudgeQueue(nullptr), UsageError);
-  EXPECT_THROW(JudgeQueue(rate_judge(), {.max_batch = 0}), UsageError);
 }
 
 }  // namespace
