@@ -7,16 +7,20 @@
 #include <string>
 
 #include "core/nn/checkpoint.h"
+#include "reward/videoscore2/int8_weights.h"
 
 namespace bestreel::videoscore2 {
 
 /// y = x W^T + b. `weight` (out,in) aliases the file's mapping in the file's dtype; x and y are in
 /// the activations' dtype. Where the two differ (fp32 activations on bf16 or fp16 weights) each
 /// weight is widened as it is read, which is exact: the result is that of an fp32 copy of the
-/// weights, at half its memory and traffic.
+/// weights, at half its memory and traffic. Up to kFewRows rows on the CPU (kernels/few_rows.h), a
+/// row's bits depend on nothing but the row and the weights.
 struct Linear {
   at::Tensor weight;
-  at::Tensor bias;  ///< undefined = none; in the activations' dtype
+  at::Tensor bias;         ///< undefined = none; in the activations' dtype
+  at::Tensor scale;        ///< of int8 weights: (out, ceil(in / group)) float32
+  std::int64_t group = 0;  ///< of int8 weights: inputs that share a scale
 
   at::Tensor operator()(const at::Tensor& x) const;  ///< (..., in) to (..., out)
 };
@@ -35,7 +39,8 @@ class Weights {
  public:
   /// Errors as Checkpoint::open; "checkpoint_unsupported" for weights that are not floating point,
   /// or wider than the activations (a narrowed copy would double the memory).
-  Weights(const Checkpoint& checkpoint, at::ScalarType activations);
+  /// `int8`: matrices that linear() takes from there instead (int8_weights.h).
+  Weights(const Checkpoint& checkpoint, at::ScalarType activations, Int8Weights int8 = {});
 
   at::ScalarType activations() const { return activations_; }
   bool has(const std::string& name) const;
@@ -51,6 +56,7 @@ class Weights {
 
   Checkpoint checkpoint_;
   at::ScalarType activations_;
+  Int8Weights int8_;
 };
 
 }  // namespace bestreel::videoscore2

@@ -2,8 +2,14 @@
 """Prefill, decode and memory of the VideoScore2 engine beside transformers 4.53.
 
     ./run bench judge [--grid 5,34,60] [--dtype fp32|bf16] [--threads N] [--rounds 5]
+                      [--only kernels|drift|engine] [--full-size ...]
 
-Both run the same random checkpoint with the same weights, threads and dtype, in processes of their
+Three parts. `kernels`: how fast the decode step's own kernels read weights of the 7B's shapes at 1 to
+16 rows, beside at::linear and beside the best of three plain read loops over the same memory, in
+turn. `drift`: what int8 weights change in the digits of the shipped small judge. `engine`: the whole
+model. --full-size runs full_size.py instead: the 7B's geometry.
+
+In `engine` both run the same random checkpoint with the same weights, threads and dtype, in processes of their
 own, in turn: reference, engine, reference, engine, ... Each process warms up once. Printed are the
 medians over the rounds, the median of the ratios round by round, and the machine's own read
 bandwidth, which bounds decoding. Peak memory is the process's resident set, mapped weights included.
@@ -14,6 +20,7 @@ import json
 import os
 import pathlib
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
@@ -56,6 +63,74 @@ def decode_bytes(folder):
         total += sum(entry["data_offsets"][1] - entry["data_offsets"][0] for name, entry in header.items()
                      if name != "__metadata__" and "visual" not in name and "embed_tokens" not in name)
     return total
+
+
+def kernels(args):
+    """GB of weights a second, by rows of x."""
+    program = pathlib.Path(os.environ.get("BESTREEL_BIN", "build/release/bin")) / "decode_bench"
+    done = subprocess.run([program, str(args.threads), str(args.layers), str(args.rounds)], check=True,
+                          capture_output=True, text=True)
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    read = max(row["best"] for row in rows if row["what"] == "read")
+    kinds = [("kernel", "fp32", "bf16"), ("kernel", "bf16", "bf16"), ("kernel", "fp32", "int8"),
+             ("at::linear", "bf16", "bf16")]
+    found = {(row["what"], row["activations"], row["weights"], row["rows"]): row["gb_per_second"] for row in rows}
+    print(f"decode kernels, {rows[0]['isa']}, {args.threads} threads: GB/s of weights read (part of the machine's "
+          f"{read:.1f} GB/s), median of {args.rounds} rounds"
+          + (", processor time" if args.threads == 1 else ""))
+    print("| rows | " + " | ".join(f"{what}, {a} x {w}" for what, a, w in kinds) + " |")
+    print("|---" * (len(kinds) + 1) + "|")
+    for count in sorted({row["rows"] for row in rows if row["rows"]}):
+        cells = [found[(*kind, count)] for kind in kinds]
+        print(f"| {count} | " + " | ".join(f"{x:.1f} ({x / read:.0%})" for x in cells) + " |")
+
+
+def drift(args):
+    """Scores of the shipped small judge with int8 weights against those with its own bfloat16."""
+    root = pathlib.Path(__file__).parents[2]
+    sys.path.insert(0, str(root / "examples/tinyworld"))
+    from evaluate import DIMENSIONS, write_mp4
+    from scipy.stats import spearmanr
+    from training.judge_data import scattered
+
+    program = pathlib.Path(os.environ.get("BESTREEL_BIN", "build/release/bin")) / "bestreel"
+    clips, labels = scattered(9_000_000, args.clips, split="test", labels=True)
+    truth = np.array([[label["truth"][name] for name in DIMENSIONS] for label in labels])
+    print(f"int8 weights of the small judge against bf16, {args.clips} rendered clips of the test split, "
+          f"{args.dtype} activations")
+    print("| reasons | digit probability: mean, greatest change | expected score: mean, greatest change | "
+          "equal digits | Spearman with the truth, bf16 to int8 |")
+    print("|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as work:
+        environment = dict(os.environ, XDG_CACHE_HOME=work)
+        paths = [pathlib.Path(work, f"{i}.mp4") for i in range(len(clips))]
+        for clip, path in zip(clips, paths):
+            write_mp4(clip, path)
+        # A copy: the int8 file must not appear in the source tree.
+        judge = pathlib.Path(work, "judge")
+        shutil.copytree(root / "examples/tinyworld/checkpoints/judge", judge)
+
+        def scores(weights, rationale):
+            probabilities, expected, digits = [], [], []
+            for label, path in zip(labels, paths):
+                done = subprocess.run(
+                    [program, "score", path, "--prompt", label["prompt"], "--judge", judge, "--json", "--threads",
+                     str(args.threads), "--rationale", rationale, "--dtype", args.dtype, "--weights", weights],
+                    check=True, capture_output=True, text=True, env=environment)
+                rows = json.loads(done.stdout)["dimensions"]
+                probabilities.append([row["probabilities"] for row in rows])
+                expected.append([row["expected"] for row in rows])
+                digits.append([row["score"] for row in rows])
+            return np.array(probabilities), np.array(expected), np.array(digits)
+
+        for rationale in ("none", "160"):
+            p0, e0, d0 = scores("file", rationale)
+            p1, e1, d1 = scores("int8", rationale)
+            rho = [np.mean([spearmanr(truth[:, k], e[:, k]).statistic for k in range(truth.shape[1])])
+                   for e in (e0, e1)]
+            print(f"| {rationale} | {np.abs(p1 - p0).mean():.4f}, {np.abs(p1 - p0).max():.3f} | "
+                  f"{np.abs(e1 - e0).mean():.4f}, {np.abs(e1 - e0).max():.3f} | {(d0 == d1).mean():.0%} | "
+                  f"{rho[0]:.3f} to {rho[1]:.3f} |")
 
 
 def peak_mb():
@@ -103,6 +178,9 @@ def engine(args):
 
 
 def main():
+    if "--full-size" in sys.argv:
+        rest = [word for word in sys.argv[1:] if word != "--full-size"]
+        os.execv(sys.executable, [sys.executable, str(pathlib.Path(__file__).parent / "full_size.py"), *rest])
     parser = argparse.ArgumentParser()
     parser.add_argument("--grid", default="5,34,60", help="patches in time, height, width")
     parser.add_argument("--dtype", default="fp32", choices=["fp32", "bf16"])
@@ -111,6 +189,9 @@ def main():
     parser.add_argument("--steps", type=int, default=32)
     parser.add_argument("--repeat", type=int, default=2, help="prefills in a process, the first warms up")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", default="", choices=["", "kernels", "drift", "engine"])
+    parser.add_argument("--layers", type=int, default=3, help="of the 7B's shapes, for the kernels: 0.47 GB each")
+    parser.add_argument("--clips", type=int, default=40, help="for the drift")
     parser.add_argument("--who", default="")
     parser.add_argument("--folder", default="")
     parser.add_argument("--work", default="")
@@ -119,6 +200,15 @@ def main():
     if args.who:
         return {"engine": engine, "reference": reference}[args.who](args)
 
+    if args.only in ("", "kernels"):
+        kernels(args)
+    if args.only in ("", "drift"):
+        drift(args)
+    if args.only in ("", "engine"):
+        whole(args)
+
+
+def whole(args):
     weights = args.weights or {"fp32": "float32", "bf16": "bfloat16"}[args.dtype]
     with tempfile.TemporaryDirectory() as work:
         shape = checkpoints.Shape("bench", dtype=weights, **SHAPE)

@@ -89,6 +89,17 @@ json judge(const json& request, const std::string&) {
   return result;
 }
 
+// The same requests under each of "runs", which are changes of the request: one "results" for each.
+json judge_again(const json& request, const std::string& out) {
+  json result;
+  for (const json& run : request["runs"]) {
+    json changed = request;
+    changed.update(run);
+    result["runs"].push_back(judge(changed, out)["results"]);
+  }
+  return result;
+}
+
 json inspect(const json& request, const std::string&) {
   const CheckpointSummary s = inspect_videoscore2(request["folder"], request.value("template", ""));
   return {{"architecture", s.architecture},
@@ -108,5 +119,5 @@ json inspect(const json& request, const std::string&) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return dump::run(argc, argv, {{"judge", judge}, {"inspect", inspect}});
+  return dump::run(argc, argv, {{"judge", judge}, {"judge_again", judge_again}, {"inspect", inspect}});
 }

@@ -1,0 +1,244 @@
+// The kernels of few_rows(), written once for every instruction set. No include guard: each
+// few_rows_<isa>.cpp includes it after it has defined
+//
+//   KERNEL, INLINE      function attributes that allow the instructions; INLINE also inlines
+//   Vec, kLanes         a register of floats and how many it holds
+//   kColumns            rows of x that one block takes, at most 8
+//   block_rows(columns) rows of W that a block of so many columns takes: what the registers hold
+//   zero, load, fma, times, sum, prefetch
+//   widen_<element>     a register of weights from memory; widen_even, widen_odd for bfloat16
+//
+// A block keeps one register of partial sums per output. Lane l of it sums the products of columns
+// that are l modulo the width, in increasing order; the lanes are added in a fixed tree. Nothing
+// else enters an output's order, so blocks of every size and every split over threads agree.
+
+/// A line of weights is 64 bytes: a step of every block.
+constexpr std::int64_t kLine = 64;
+
+/// Distance at which weights are asked for before they are used. Hardware prefetchers restart at
+/// every page and every row.
+constexpr std::int64_t kAhead = 1024;
+
+/// Weights widened to float32.
+template <Element E>
+struct Widened {
+  using Factor = float;  ///< of packed x
+  using Operand = Vec;
+  static constexpr std::int64_t kBytes = E == Element::kFloat32 ? 4 : E == Element::kInt8 ? 1 : 2;
+  static constexpr bool kScaled = E == Element::kInt8;
+  static constexpr int kParts = kLine / (kBytes * kLanes);
+  static constexpr std::int64_t kFactorBytes = kLanes * sizeof(float);
+
+  INLINE static Vec operand(const char* line, int part, const float* scale) {
+    if constexpr (E == Element::kFloat32) return load(line + part * kFactorBytes);
+    if constexpr (E == Element::kFloat16) return widen_f16(line + part * (kLanes * 2));
+    if constexpr (E == Element::kInt8) return times(widen_i8(line + part * kLanes), *scale);
+    // Two bfloat16 in every 32 bits: the high one needs a mask, the low one a shift, and neither a
+    // shuffle.
+    const char* pairs = line + part / 2 * (kLanes * 4);
+    return part % 2 == 0 ? widen_even(pairs) : widen_odd(pairs);
+  }
+  INLINE static Vec factor(const char* x) { return load(x); }
+  INLINE static Vec fma(Vec w, Vec x, Vec sum) { return multiply_add(w, x, sum); }
+  INLINE static void arrange(const float* line, float* to) {
+    constexpr int kUnit = kLine / kBytes;
+    if constexpr (E != Element::kBFloat16) {
+      for (int i = 0; i < kUnit; ++i) to[i] = line[i];
+    } else {
+      for (int begin = 0; begin < kUnit; begin += 2 * kLanes)
+        for (int i = 0; i < kLanes; ++i) {
+          to[begin + i] = line[begin + 2 * i];
+          to[begin + kLanes + i] = line[begin + 2 * i + 1];
+        }
+    }
+  }
+};
+
+template <typename W, int R, int C>
+struct Sums {
+  Vec of[R][C];
+};
+
+/// One line of each of R rows of W, times the C packed rows of x.
+template <typename W, int R, int C>
+INLINE void step(Sums<W, R, C>& sums, const char* const (&w)[R], const char* x,
+                 const float* const (&scale)[R]) {
+#pragma GCC unroll 8
+  for (int part = 0; part < W::kParts; ++part) {
+    typename W::Operand operands[R];
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) operands[r] = W::operand(w[r], part, scale[r]);
+#pragma GCC unroll 8
+    for (int c = 0; c < C; ++c) {
+      const typename W::Operand factor = W::factor(x + (c * W::kParts + part) * W::kFactorBytes);
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) sums.of[r][c] = W::fma(operands[r], factor, sums.of[r][c]);
+    }
+  }
+}
+
+template <typename W, int R, int C>
+KERNEL void block(const Packed& packed, const char* x, std::int64_t row, std::int64_t column) {
+  const FewRows& p = packed.product;
+  const std::int64_t row_bytes = p.in * W::kBytes, lines = row_bytes / kLine;
+  constexpr std::int64_t kFactors = W::kParts * W::kFactorBytes * C;
+  const char* w[R];
+  const float* scale[R];
+  const std::int64_t groups = W::kScaled ? (p.in + p.group - 1) / p.group : 0;
+  for (int r = 0; r < R; ++r) {
+    w[r] = static_cast<const char*>(p.weight) + (row + r) * row_bytes;
+    scale[r] = W::kScaled ? p.scale + (row + r) * groups : nullptr;
+  }
+  Sums<W, R, C> sums;
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 8
+    for (int c = 0; c < C; ++c) sums.of[r][c] = zero();
+
+  // The lines before a row's end ask for the same row of the next block.
+  const std::int64_t group_lines = W::kScaled ? p.group * W::kBytes / kLine : lines + 1;
+  const std::int64_t turn = lines > kAhead / kLine ? lines - kAhead / kLine : 0;
+  std::int64_t line = 0, group_end = group_lines;
+  for (;;) {
+    const std::int64_t end = line < turn ? (turn < group_end ? turn : group_end)
+                                         : (lines < group_end ? lines : group_end);
+    const std::int64_t ahead = line < turn ? kAhead : kAhead + (R - 1) * row_bytes;
+    for (; line < end; ++line) {
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) prefetch(w[r], ahead);
+      step<W, R, C>(sums, w, x, scale);
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) w[r] += kLine;
+      x += kFactors;
+    }
+    if (line == lines) break;
+    if (line == group_end) {
+      group_end += group_lines;
+      for (int r = 0; r < R; ++r) ++scale[r];
+    }
+  }
+  if (const std::int64_t rest = row_bytes - lines * kLine; rest > 0) {
+    if (W::kScaled && line == group_end)
+      for (int r = 0; r < R; ++r) ++scale[r];
+    alignas(64) char padded[R][kLine] = {};
+    const char* last[R];
+    for (int r = 0; r < R; ++r) {
+      for (std::int64_t i = 0; i < rest; ++i) padded[r][i] = w[r][i];
+      last[r] = padded[r];
+    }
+    step<W, R, C>(sums, last, x, scale);
+  }
+
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 8
+    for (int c = 0; c < C; ++c) {
+      const std::int64_t o = row + r;
+      float y = sum(sums.of[r][c]);
+      if (p.activations == Element::kFloat32) {
+        if (p.bias != nullptr) y += static_cast<const float*>(p.bias)[o];
+        static_cast<float*>(p.y)[(column + c) * p.out + o] = y;
+      } else {
+        if (p.bias != nullptr) y += from_bf16(static_cast<const std::uint16_t*>(p.bias)[o]);
+        static_cast<std::uint16_t*>(p.y)[(column + c) * p.out + o] = to_bf16(y);
+      }
+    }
+}
+
+template <typename W, int C>
+KERNEL void rows(const Packed& packed, const char* x, std::int64_t begin, std::int64_t end,
+                 std::int64_t column) {
+  constexpr int kRows = block_rows(C);
+  for (; begin + kRows <= end; begin += kRows) block<W, kRows, C>(packed, x, begin, column);
+  if constexpr (kRows > 1)
+    for (; begin < end; ++begin) block<W, 1, C>(packed, x, begin, column);
+}
+
+template <typename W>
+KERNEL void run(const Packed& packed, std::int64_t begin, std::int64_t end) {
+  const FewRows& p = packed.product;
+  // With more rows of x than a block takes, a panel of W stays in the second-level cache for them.
+  const std::int64_t fits = (256 << 10) / (p.in * W::kBytes + 1) / 24 * 24;
+  const std::int64_t panel = p.rows <= kColumns ? end - begin : (fits > 0 ? fits : 6);
+  for (std::int64_t from = begin; from < end; from += panel) {
+    const std::int64_t to = end - from < panel ? end : from + panel;
+    for (std::int64_t column = 0; column < p.rows; column += kColumns) {
+      const char* x =
+          static_cast<const char*>(packed.x) +
+          column * packed.padded * static_cast<std::int64_t>(sizeof(typename W::Factor));
+      switch (p.rows - column < kColumns ? p.rows - column : kColumns) {
+        case 1:
+          rows<W, 1>(packed, x, from, to, column);
+          break;
+        case 2:
+          rows<W, 2>(packed, x, from, to, column);
+          break;
+        case 3:
+          rows<W, 3>(packed, x, from, to, column);
+          break;
+        case 4:
+          rows<W, 4>(packed, x, from, to, column);
+          break;
+        case 5:
+          if constexpr (kColumns > 4) rows<W, 5>(packed, x, from, to, column);
+          break;
+        case 6:
+          if constexpr (kColumns > 4) rows<W, 6>(packed, x, from, to, column);
+          break;
+        case 7:
+          if constexpr (kColumns > 4) rows<W, 7>(packed, x, from, to, column);
+          break;
+        case 8:
+          if constexpr (kColumns > 4) rows<W, 8>(packed, x, from, to, column);
+          break;
+      }
+    }
+  }
+}
+
+INLINE void activation(const FewRows& p, std::int64_t i, float& to) {
+  to = p.activations == Element::kFloat32 ? static_cast<const float*>(p.x)[i]
+                                          : from_bf16(static_cast<const std::uint16_t*>(p.x)[i]);
+}
+
+INLINE void activation(const FewRows& p, std::int64_t i, std::uint16_t& to) {
+  to = static_cast<const std::uint16_t*>(p.x)[i];
+}
+
+/// Rows of x side by side, line by line of the weights, in the order of W's parts.
+template <typename W>
+KERNEL void pack(const FewRows& p, std::int64_t padded, void* packed) {
+  using Factor = typename W::Factor;
+  constexpr std::int64_t kUnit = kLine / W::kBytes;
+  auto* to = static_cast<Factor*>(packed);
+  for (std::int64_t first = 0; first < p.rows; first += kColumns) {
+    const std::int64_t columns = p.rows - first < kColumns ? p.rows - first : kColumns;
+    for (std::int64_t begin = 0; begin < padded; begin += kUnit) {
+      const std::int64_t size = p.in - begin < kUnit ? p.in - begin : kUnit;
+      for (std::int64_t c = first; c < first + columns; ++c, to += kUnit) {
+        Factor line[kUnit] = {};
+        for (std::int64_t i = 0; i < size; ++i) activation(p, c * p.in + begin + i, line[i]);
+        W::arrange(line, to);
+      }
+    }
+  }
+}
+
+template <typename W>
+Kernels kernels() {
+  return {kLine / W::kBytes, sizeof(typename W::Factor), pack<W>, run<W>};
+}
+
+[[maybe_unused]] Kernels widened_kernels(Element weights) {
+  switch (weights) {
+    case Element::kFloat32:
+      return kernels<Widened<Element::kFloat32>>();
+    case Element::kBFloat16:
+      return kernels<Widened<Element::kBFloat16>>();
+    case Element::kFloat16:
+      return kernels<Widened<Element::kFloat16>>();
+    case Element::kInt8:
+      return kernels<Widened<Element::kInt8>>();
+  }
+  return {};
+}

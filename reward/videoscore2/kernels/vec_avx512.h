@@ -1,0 +1,50 @@
+// Registers of 16 floats. No include guard: included inside each kernel file's anonymous namespace.
+#define KERNEL __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")))
+#define INLINE KERNEL __attribute__((always_inline)) inline
+
+using Vec = __m512;
+constexpr int kLanes = 16;
+
+INLINE Vec zero() { return _mm512_setzero_ps(); }
+INLINE Vec load(const void* p) { return _mm512_loadu_ps(p); }
+INLINE Vec broadcast(float value) { return _mm512_set1_ps(value); }
+INLINE void store(float* p, Vec v) { _mm512_storeu_ps(p, v); }
+INLINE Vec plus(Vec a, Vec b) { return _mm512_add_ps(a, b); }
+INLINE Vec minus(Vec a, Vec b) { return _mm512_sub_ps(a, b); }
+INLINE Vec at_least(Vec low, Vec v) { return _mm512_max_ps(low, v); }  // NaN stays
+INLINE Vec times_power_of_two(Vec v, Vec shifted) {
+  return _mm512_castsi512_ps(_mm512_add_epi32(
+      _mm512_castps_si512(v), _mm512_slli_epi32(_mm512_castps_si512(shifted), 23)));
+}
+INLINE Vec widen_bf16(const std::uint16_t* p) {
+  const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
+}
+INLINE Vec times(Vec a, float b) { return _mm512_mul_ps(a, _mm512_set1_ps(b)); }
+INLINE Vec multiply_add(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
+INLINE Vec widen_f16(const char* p) {
+  return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+INLINE Vec widen_i8(const char* p) {
+  return _mm512_cvtepi32_ps(
+      _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+}
+INLINE Vec widen_even(const char* p) {
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_loadu_si512(p), 16));
+}
+INLINE Vec widen_odd(const char* p) {
+  return _mm512_castsi512_ps(
+      _mm512_and_si512(_mm512_loadu_si512(p), _mm512_set1_epi32(static_cast<int>(0xFFFF0000u))));
+}
+INLINE void prefetch(const char* p, std::int64_t ahead) {
+  __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(p) +
+                                                   static_cast<std::uintptr_t>(ahead)));
+}
+INLINE float sum(Vec v) {
+  alignas(64) float lanes[kLanes];
+  _mm512_store_ps(lanes, v);
+  const __m256 eight = _mm256_add_ps(_mm256_load_ps(lanes), _mm256_load_ps(lanes + 8));
+  const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
