@@ -33,6 +33,7 @@ class BESTREEL_API Checkpoint {
   /// The same files, whose tensors are copied to the device when they are asked for, each time, as
   /// bytes: a conversion happens there. Nothing changes for the CPU.
   Checkpoint to(at::Device device) const;
+  at::Device device() const { return device_; }
 
   /// The tensor in the file's own dtype (fp32, fp16, bf16), on the CPU. With `shape`, another shape
   /// is an Error "shape_mismatch" that names the file, the tensor and both shapes. Other errors:

@@ -170,6 +170,9 @@ TEST(JudgeOnDevice, MixedPlacementRaises) {
   const at::Tensor ids = at::tensor({1, 2, 3}, at::kLong);
   EXPECT_NO_THROW(model->language().embed(ids.to(fake::device())));
   EXPECT_THROW(model->language().embed(ids), c10::Error);
+  const at::Tensor hidden = model->language().embed(ids.to(fake::device()));
+  EXPECT_NO_THROW(model->language().logits(hidden));
+  EXPECT_THROW(model->language().logits(hidden.cpu()), c10::Error);
   const videoscore2::Grid grid{1, 4, 4};
   const at::Tensor patches = at::zeros({16, 3 * 2 * 8 * 8});
   EXPECT_NO_THROW(model->vision()(patches.to(fake::device()), grid));
