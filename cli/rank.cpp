@@ -214,6 +214,10 @@ int run_resume(const po::variables_map& given) {
     return resume_generate(directory, view.settings, threads, given.count("json") != 0);
   }
 #endif
+  if (!view.settings.command.empty() && view.settings.command != "rank") {
+    fail("run_foreign", "resume", "{} holds a run of {}: repeat what made it, on the same directory", directory,
+         view.settings.command);
+  }
   if (view.settings.command != "rank") {
     fail("run_empty", "resume", "{} holds a run that had not begun: repeat the command that made it",
          directory);

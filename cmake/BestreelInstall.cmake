@@ -1,6 +1,5 @@
 # cmake --install: the program, the libraries with their public headers, and a package for
 # find_package(Bestreel): targets Bestreel::core, Bestreel::plugin, Bestreel::pixels, ...
-include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
 get_property(libraries GLOBAL PROPERTY BESTREEL_LIBRARIES)

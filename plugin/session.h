@@ -33,8 +33,8 @@ namespace bestreel {
 using Keep = std::function<std::string(const std::string& name, const VideoPtr& video)>;
 
 struct SessionOptions {
-  /// What has to be equal for a resume; the session itself fills in negative prompt, engine,
-  /// strategy and limits. `settings.prompt` is the condition's.
+  /// What has to be equal for a resume; the session itself fills in prompts, judge ids, engine,
+  /// strategy and limits and, where they are empty, command (the engine's name) and judges (theirs).
   RunSettings settings;
   Condition condition;
   Keep keep;                       ///< required

@@ -4,6 +4,9 @@ set -eu
 source=$1 preset=$2
 shift 2
 cd "$source"
+if [ "$preset" = asan ]; then
+  command -v clang++ >/dev/null || { echo "SKIPPED: clang++ is missing (apt-get install clang)"; exit 77; }
+fi
 cmake --preset "$preset" >/dev/null
 cmake --build --preset "$preset" --target "$@"
 for program in "$@"; do

@@ -95,6 +95,12 @@ Session::Session(const std::string& directory, EngineCapabilities engine, Strate
   require_match(*strategy, engine, judges.size());
   check_options(options, engine, judges.size());
   RunSettings& settings = options.settings;
+  if (settings.command.empty()) settings.command = engine.name;
+  if (settings.judges.empty()) {
+    for (const JudgePtr& judge : judges) settings.judges.push_back(judge->info().name);
+  }
+  settings.judge_ids.clear();
+  for (const JudgePtr& judge : judges) settings.judge_ids.push_back(judge->info().id);
   settings.prompt = options.condition.prompt;
   settings.negative = options.condition.negative;
   settings.engine = engine.id;

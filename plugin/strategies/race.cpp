@@ -46,7 +46,8 @@ class Race final : public Strategy {
   const Needs& needs() const override { return needs_; }
 
   Ask ask() override {
-    if (next_ > 0 && !stopped_) completed_.push_back(seen_);
+    // Who failed before its first check is nobody to compare with.
+    if (!stopped_ && !seen_.empty()) completed_.push_back(seen_);
     seen_.clear();
     stopped_ = false;
     if (next_ >= options_.seeds.size()) {

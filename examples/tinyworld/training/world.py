@@ -21,13 +21,14 @@ _library = None
 
 
 def find_library() -> Path:
-    """BESTREEL_TINYWORLD_LIB, else the newest library under build/."""
+    """BESTREEL_TINYWORLD_LIB, else the newest library under build/; one built with sanitizers cannot be loaded."""
     named = os.environ.get("BESTREEL_TINYWORLD_LIB")
     if named:
         if not Path(named).is_file():
             raise FileNotFoundError(f"BESTREEL_TINYWORLD_LIB names {named}, which is not a file")
         return Path(named)
-    found = sorted((REPOSITORY / "build").glob(f"**/{NAME}"), key=lambda path: path.stat().st_mtime)
+    built = (path for name in ("release", "debug") for path in (REPOSITORY / "build" / name).glob(f"**/{NAME}"))
+    found = sorted(built, key=lambda path: path.stat().st_mtime)
     if not found:
         raise FileNotFoundError(
             f"no {NAME} under {REPOSITORY / 'build'}: build the project first (./run build), or set "

@@ -30,6 +30,17 @@ def test_rendered_clips(engine):
         assert found[name] >= value - 0.05, name
 
 
+def test_generated_clips(engine):
+    """The same on clips of the shipped generator for prompts never trained on."""
+    from training.judge_generated import sample, test_prompts
+
+    prompts = test_prompts(SHIPPED["generated"]["prompts"])
+    clips = sample(ROOT / "checkpoints" / "generator", prompts, 8, seed=90_000)
+    found = evaluate.generated(engine, clips, prompts)
+    for name in evaluate.DIMENSIONS:
+        assert found[name] >= SHIPPED["generated"][name] - 0.05, name
+
+
 def test_natural_pairs(engine):
     """Natural pictures never trained on are ordered by how spoilt they are as often as shipped, less one pair."""
     assert evaluate.natural_pairs(engine)["pairs"] >= SHIPPED["natural"]["pairs"] - 1

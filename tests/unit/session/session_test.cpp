@@ -268,13 +268,29 @@ TEST_F(SessionTest, ABrokenJudgeEndsTheRunForNow) {
       });
   const auto attempt = [&] {
     SyntheticEngine engine;
-    return run(run_, engine, best_of_n({.seeds = {1, 2, 3, 4}}), {}, {judge});
+    // One after the other: else the fourth may be judged, or not, before the engine hears of it.
+    return run(run_, engine, best_of_n({.seeds = {1, 2, 3, 4}}),
+               [](SessionOptions& options) { options.overlap = false; }, {judge});
   };
   EXPECT_EQ(code_of([&] { attempt(); }), "out_of_memory");
   const Outcome outcome = attempt();
   EXPECT_TRUE(outcome.complete);
   EXPECT_EQ(judged, 5) << "two before, one that threw, two after: none again";
   EXPECT_EQ(outcome.view.winner, "c003");
+}
+
+// A host says what it makes and keeps; who made and judged it the session writes down by itself.
+TEST_F(SessionTest, AHostNeedNotDescribeItself) {
+  SyntheticEngine engine;
+  SessionOptions options = options_for(run_);
+  options.settings = {};
+  Session session(run_, engine.capabilities(), best_of_n({.seeds = {1, 2}}),
+                  {testing::rate_judge()}, std::move(options));
+  const RunSettings settings = session.run(engine).view.settings;
+  EXPECT_EQ(settings.command, engine.capabilities().name);
+  EXPECT_EQ(settings.prompt, "a red ball");
+  EXPECT_EQ(settings.judges, std::vector{testing::rate_judge()->info().name});
+  EXPECT_EQ(settings.judge_ids, std::vector{testing::rate_judge()->info().id});
 }
 
 // A mismatch is refused before anything runs, naming both sides, and leaves no folder.

@@ -137,6 +137,19 @@ TEST_F(StrategiesTest, RaceStopsWhoIsBehindTheMedian) {
   EXPECT_EQ(tables[0], tables[2]);
 }
 
+// Who fails before its first check is no warm-up: with two broken ones of five, the third good one is
+// the first that can be stopped.
+TEST_F(StrategiesTest, RaceDoesNotCountWhoFailed) {
+  SyntheticEngine engine;
+  engine.breaks = {{1, 2}, {2, 2}};
+  engine.preview = [](std::uint64_t seed, double, int) { return 10.0 - static_cast<double>(seed); };
+  const RunView view =
+      run(run_, engine, race({.seeds = consecutive_seeds(1, 5), .steps = 20, .checks = {4}})).view;
+  EXPECT_EQ(making(view, 2).end, Making::End::kFinished);
+  EXPECT_EQ(making(view, 3).end, Making::End::kFinished);
+  EXPECT_EQ(making(view, 4).end, Making::End::kDropped);
+}
+
 // The dear judge sees the best k of the cheap judge, no others, and has the last word.
 TEST_F(StrategiesTest, RerankAsksTheDearJudgeForTheBestFew) {
   std::mutex mutex;

@@ -1,0 +1,78 @@
+// The C face of a Session: what the Python package beside it calls through ctypes.
+//
+// C and not a Python extension: one library serves every Python, and nothing of Python is needed to
+// build it. Private to the two of them and free to change together; texts are UTF-8 with a final
+// zero, structured ones JSON.
+//
+// The methods of a session are Observer's (plugin/engine.h) under their own names. Functions that
+// return int give -1, and those that return a pointer NULL, where something went wrong: then
+// error() and error_code() say what. One thread at a time may call a session.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/base/export.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct BestreelSession BestreelSession;
+
+/// A judge of the host's own; called from a thread of the session's. `frames` is uint8 RGB of shape
+/// (count, height, width, 3), for the time of the call. Writes {"reward": number, "measures":
+/// {name: number}} or
+/// {"failure": {"code", "sentence"}} into `result`; returns 0.
+typedef int (*BestreelJudge)(const uint8_t* frames, int64_t count, int64_t height, int64_t width,
+                             char* result, size_t capacity);
+
+BESTREEL_API const char* bestreel_error(void);  ///< the sentence of this thread's last failure
+BESTREEL_API const char* bestreel_error_code(
+    void);  ///< its stable word; "usage": the caller's mistake
+
+/// The libtorch that the native judge was built with, such as "2.11.0"; empty: none.
+BESTREEL_API const char* bestreel_libtorch(void);
+
+/// Begins a run, or goes on with the one in `directory`. `options`:
+///   {"prompt", "negative", "judge": "pixels" | "tinyworld-oracle" | folder | {"id", "name"} of
+///   `host_judge`,
+///    "judge_options": {"template", "dtype", "rationale", "readings", "temperature", "seed"}, each
+///    optional, "strategy": "best-of-n" | "race", "seeds": [integer], "checks": [step] (race; [] =
+///    its own), "lag", "engine", "name": EngineCapabilities' id and name, "steps",
+///    "forwards_per_step", "previews": bool, "fps": [num, den], "threads", "versions", "overlap":
+///    bool, "max_forwards", "max_seconds": 0 = none}
+BESTREEL_API BestreelSession* bestreel_open(const char* directory, const char* options,
+                                            BestreelJudge host_judge);
+BESTREEL_API void bestreel_close(BestreelSession* session);
+
+/// [{"id", "seed"}]; empty: no more. Valid until the session's next call.
+BESTREEL_API const char* bestreel_next_wave(BestreelSession* session);
+BESTREEL_API int bestreel_next_stop(BestreelSession* session, int step);
+BESTREEL_API int bestreel_grant(BestreelSession* session, int64_t id, int from,
+                                int to);  ///< 1 or 0
+BESTREEL_API int bestreel_advanced(BestreelSession* session, int64_t id, int step, double forwards,
+                                   double seconds, int64_t peak_bytes);
+BESTREEL_API int bestreel_wants_preview(BestreelSession* session, int64_t id,
+                                        int step);  ///< 1 or 0
+/// Frames are copied: uint8 RGB (count, height, width, 3).
+BESTREEL_API int bestreel_preview(BestreelSession* session, int64_t id, int step,
+                                  const uint8_t* frames, int64_t count, int64_t height,
+                                  int64_t width, double seconds);
+BESTREEL_API int bestreel_decide(BestreelSession* session, int64_t id,
+                                 int step);  ///< 1: `id` goes on; 0
+BESTREEL_API int bestreel_finished(BestreelSession* session, int64_t id, const uint8_t* frames,
+                                   int64_t count, int64_t height, int64_t width, double seconds);
+BESTREEL_API int bestreel_failed(BestreelSession* session, int64_t id, int step, const char* code,
+                                 const char* sentence, double forwards, double seconds);
+
+/// Selects, writes best.mp4 and report.html. Valid until the session's next call:
+///   {"winner": name or "", "forwards", "judgements", "candidates": [{"name", "noise", "end",
+///   "step", "reason",
+///    "previews": count, and where it was finished "path", "rank", "reward": number or null,
+///    "result": as to_json() or null}]}, by name
+BESTREEL_API const char* bestreel_finish(BestreelSession* session);
+
+#ifdef __cplusplus
+}
+#endif
