@@ -71,7 +71,8 @@ using VideoPtr = std::shared_ptr<const Video>;
 BESTREEL_API VideoPtr open_video(const std::string& path);
 
 /// Frames (T,3,H,W) uint8 that are already in memory, on any device, shown at `fps`. The view must
-/// own its memory or outlive the video. Evenly spaced frames are read without a copy; any other
+/// own its memory or outlive the video; on a device they must be finished, since nothing here waits
+/// for the stream that makes them. Evenly spaced frames are read without a copy; any other
 /// choice is gathered, which only works on the CPU ("usage" otherwise).
 BESTREEL_API VideoPtr video_from_frames(TensorView frames, Rational fps);
 

@@ -65,20 +65,17 @@ std::unique_ptr<Graph> Graph::capture(at::Device device, std::function<void()> s
 }
 
 Lane::Lane(at::Device device, bool high_priority)
-    : device_(device), stream_(own_stream(device, high_priority)), pool_(Pool::make(device)) {}
+    : device_(device),
+      stream_(own_stream(device, high_priority)),
+      pool_(Pool::make(device)),
+      made_(Event::mark(device)) {}
 
 Lane::Scope::Scope(const Lane& lane) : lane_(lane) {
-  const Event before = Event::mark(lane.device_);
   if (!lane.device_.is_cpu()) on_lane_.emplace(lane.stream_);
-  before.wait();
+  lane.made_.wait();
   lane.pool_->begin(lane.stream_);
 }
 
-Lane::Scope::~Scope() {
-  lane_.pool_->end();
-  const Event after = Event::mark(lane_.device_);
-  on_lane_.reset();
-  after.wait();
-}
+Lane::Scope::~Scope() { lane_.pool_->end(); }
 
 }  // namespace bestreel::nn

@@ -53,12 +53,16 @@ class BESTREEL_API Pool {
 };
 
 /// A stream and a pool: one model's place on a device that it shares.
+///
+/// Nothing orders a lane against the other streams but events: what it reads of theirs must have
+/// been marked there and waited for here, or the two models would run one after the other.
 class BESTREEL_API Lane {
  public:
+  /// The lane's work runs after what the current stream has been given so far (the weights).
   Lane(at::Device device, bool high_priority);
 
-  /// The calling thread's work goes to the lane, after what its current stream has been given; and
-  /// that stream's later work after the lane's.
+  /// The calling thread's work goes to the lane. Not across a wait for other threads: while any
+  /// pool is in use, memory that several streams have used is not reused.
   class BESTREEL_API Scope {
    public:
     explicit Scope(const Lane& lane);
@@ -75,6 +79,7 @@ class BESTREEL_API Lane {
   at::Device device_;
   c10::Stream stream_;
   std::shared_ptr<Pool> pool_;
+  Event made_;
 };
 
 /// Work that is recorded once and then started as a whole, at the cost of one launch.

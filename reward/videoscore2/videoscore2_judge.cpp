@@ -146,9 +146,10 @@ struct Setup {
 // of several readings of one video.
 class Stream {
  public:
-  Stream(const Setup& setup, RequestSource& source)
+  Stream(const Setup& setup, RequestSource& source, const nn::Lane& lane)
       : setup_(setup),
         source_(source),
+        lane_(lane),
         batch_(setup.model, videoscore2_profile(), setup.options.slots,
                {.sample = setup.options.temperature > 0, .temperature = setup.options.temperature}) {
   }
@@ -194,7 +195,10 @@ class Stream {
   void begin(RequestSource::Item item) {
     Job job{.ticket = item.ticket, .stop = item.stop};
     std::optional<Failure> failure =
-        failure_of([&] { prefill(job, std::exchange(item.request, {})); });
+        failure_of([&] {
+          const nn::Lane::Scope on(lane_);
+          prefill(job, std::exchange(item.request, {}));
+        });
     if (failure)
       source_.done(job.ticket, std::move(*failure));
     else
@@ -241,6 +245,7 @@ class Stream {
   void join(Job& job) {
     const int k = job.joined++;
     const std::optional<Failure> failure = failure_of([&] {
+      const nn::Lane::Scope on(lane_);
       batch_.join({job.ticket, k}, job.prompt, job.tokens, job.rationale,
                   setup_.options.seed + static_cast<std::uint64_t>(k));
     });
@@ -259,7 +264,10 @@ class Stream {
     }
     if (batch_.empty()) return;
     std::vector<DecodeBatch::Ended> ended;
-    if (const auto failure = failure_of([&] { ended = batch_.step(); }))
+    if (const auto failure = failure_of([&] {
+          const nn::Lane::Scope on(lane_);
+          ended = batch_.step();
+        }))
       while (!jobs_.empty()) finish(jobs_.front().ticket, *failure);
     for (DecodeBatch::Ended& each : ended) settle(each);
   }
@@ -314,6 +322,7 @@ class Stream {
 
   const Setup& setup_;
   RequestSource& source_;
+  const nn::Lane& lane_;
   DecodeBatch batch_;
   std::list<Job> jobs_;  // oldest first
 };
@@ -355,9 +364,8 @@ class VideoScore2Judge final : public Judge {
   void judge_stream(RequestSource& source) override {
     // Both are properties of the calling thread.
     const c10::InferenceMode no_grad;
-    const nn::Lane::Scope lane(lane_);
     if (setup_.options.threads > 0) at::set_num_threads(setup_.options.threads);
-    Stream(setup_, source).run();
+    Stream(setup_, source, lane_).run();
   }
 
  private:
