@@ -40,13 +40,30 @@ constexpr const char* kReplayDetails =
     "Example:\n"
     "  bestreel replay run1 --candidate c003 --out again.mp4\n";
 
-bool overlap_of(const po::variables_map& given, const Command& command) {
+/// Threads of the judges; the same as the denoiser's where not given.
+int judge_threads_of(const po::variables_map& given, const Command& command, int threads) {
+  if (given.count("judge-threads") == 0) return threads;
+  const int judging = given["judge-threads"].as<int>();
+  if (judging < 1 || judging > 1024) {
+    fail_usage(command.name, "judge-threads must be between 1 and 1024, but got {}", judging);
+  }
+  return judging;
+}
+
+bool overlap_of(const po::variables_map& given, const Command& command, int threads, int judging) {
   const std::string word = given["overlap"].as<std::string>();
   if (word != "auto" && word != "on" && word != "off") {
     fail_usage(command.name, "overlap must be auto, on or off, but got {}", word);
   }
-  // On a CPU both sides share the cores: what one gains the other loses.
-  return word == "on";
+  // Measured by `./run bench overlap`: judging gains from cores that the denoiser leaves idle, and
+  // takes from it what it gains where both want the same ones.
+  const bool fits = threads + judging <= usable_cores();
+  if (word == "on" && !fits) {
+    std::cerr << fmt::format("[generate] note: {} threads of the denoiser and {} of the judges share {} cores while "
+                             "they overlap: lower --threads and --judge-threads\n",
+                             threads, judging, usable_cores());
+  }
+  return word == "on" || (word == "auto" && fits);
 }
 
 double limit_of(const po::variables_map& given, const Command& command, const char* name) {
@@ -65,6 +82,16 @@ void print_ledger(std::ostream& out, const Ledger& ledger) {
   out << "\n";
 }
 
+/// The options as the judges are to read them.
+po::variables_map options_of_judges(const po::variables_map& given, const Command& command) {
+  po::variables_map judging = given;
+  if (given.count("judge-threads") != 0) {
+    judging.erase("threads");
+    judging.insert({"threads", po::variable_value(boost::any(judge_threads_of(given, command, 1)), false)});
+  }
+  return judging;
+}
+
 /// One prompt into one directory.
 int run_one(const po::variables_map& given, const Command& command, const Job& job, const std::string& out,
             Engine& engine, const std::vector<JudgePtr>& judges, std::stop_token stop, bool json) {
@@ -72,7 +99,10 @@ int run_one(const po::variables_map& given, const Command& command, const Job& j
   options.settings = make_settings(given, command, judges);
   options.condition = {job.prompt, job.negative};
   options.keep = mp4_keeper(out, {{"prompt", job.prompt}});
-  options.overlap = overlap_of(given, command);
+  if (given.count("lossless") != 0) options.keep_lossless = lossless_keeper(out, {{"prompt", job.prompt}});
+  const int threads = options.settings.threads, judging = judge_threads_of(given, command, threads);
+  if (judging != threads) options.settings.judge_threads = judging;
+  options.overlap = overlap_of(given, command, threads, judging);
   options.max_forwards = limit_of(given, command, "max-forwards");
   options.max_seconds = limit_of(given, command, "max-seconds");
   options.stop = stop;
@@ -102,11 +132,17 @@ int run_one(const po::variables_map& given, const Command& command, const Job& j
     return kInterrupted;
   }
   int code = outcome.view.winner.empty() ? kFailed : kDone;
+  std::size_t lost = 0;
   for (const Making& making : outcome.view.makings) {
     if (making.end == Making::End::kFailed) {
       std::cerr << fmt::format("{} failed: {}\n", making.id, printable(making.reason));
       code = kFailed;
+      ++lost;
     }
+  }
+  if (lost > 0 && lost == outcome.view.makings.size()) {
+    std::cerr << fmt::format("[generate] none of the {} candidates could be made: what all fail of is the checkpoint, "
+                             "the machine or a setting, not a seed\n", lost);
   }
   for (const Candidate& candidate : outcome.view.candidates) {
     for (const auto& result : candidate.results) {
@@ -119,7 +155,7 @@ int run_one(const po::variables_map& given, const Command& command, const Job& j
 int generate(const po::variables_map& given, const Command& command, bool json) {
   const std::vector<Job> jobs = jobs_of(given, command);
   const std::string out = required_text(given, command, "out", "DIR");
-  const std::vector<JudgePtr> judges = make_judges(given, command);
+  const std::vector<JudgePtr> judges = make_judges(options_of_judges(given, command), command);
   const std::unique_ptr<Engine> engine = make_engine(given, command);
   Interrupt interrupt;
   if (given.count("prompts") == 0) {
@@ -174,8 +210,11 @@ int run_replay(const po::variables_map& given) {
   const Command generate = generate_command();
   const po::variables_map then = parse_again(generate, view.settings, 0);
   const std::unique_ptr<Engine> engine = make_engine(then, generate);
+  if (engine->capabilities().id != view.settings.engine) {
+    fail("replay_differs", command.name, "{} cannot be made again, its engine was {} and is now {}: other weights or "
+         "files lie in the model's folder, put back the run's", id, view.settings.engine, engine->capabilities().id);
+  }
   RunSettings now = view.settings;
-  now.engine = engine->capabilities().id;
   now.versions = version_line();
   const fs::path out = fs::absolute(
       given.count("out") != 0 ? given["out"].as<std::string>()
@@ -244,11 +283,12 @@ Command generate_command() {
                 ("max-forwards", po::value<double>()->value_name("F"), "stop with the best so far")
                 ("max-seconds", po::value<double>()->value_name("S"), "stop with the best so far")
                 ("overlap", po::value<std::string>()->value_name("O")->default_value("auto"),
-                 "judge while denoising: auto (off on a CPU), on, off")
+                 "judge while denoising: on, off, or auto: where the cores suffice for both")
+                ("judge-threads", po::value<int>()->value_name("N"), "CPU threads of the judges (as --threads)")
+                ("lossless", "keep FFV1 (RGB, bit exact) beside each mp4")
                 ("trace", po::value<std::string>()->value_name("FILE"), "a time line for ui.perfetto.dev")
                 ("combine", po::value<std::string>()->value_name("HOW"),
                  "with several judges: rank-mean (default) or weights")
-                ("weights", po::value<std::string>()->value_name("W,..."), "one positive weight per judge (equal)")
                 ("top", po::value<int>()->value_name("K"), "show the K best in the table (all)")
                 ("json", "one JSON object per candidate on stdout instead of the table");
             return options;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <iostream>
+#include <optional>
 
 #include "cli/machine.h"
 #include "core/base/fail.h"
@@ -39,6 +40,15 @@ void check_device(const std::string& device) {
 }
 
 #ifdef BESTREEL_WITH_TORCH
+/// `--weights` says what the judge's weights are stored as or, with numbers, what each judge weighs:
+/// given twice, it says both.
+std::optional<std::string> precision_of(const po::variables_map& given) {
+  if (given.count("weights") == 0) return std::nullopt;
+  for (const std::string& word : given["weights"].as<std::vector<std::string>>())
+    if (word == "int8" || word == "file") return word;
+  return std::nullopt;
+}
+
 VideoScore2Options videoscore2_options(const std::string& folder, const po::variables_map& given,
                                        const Command& command) {
   VideoScore2Options options;
@@ -62,6 +72,7 @@ VideoScore2Options videoscore2_options(const std::string& folder, const po::vari
   if (given.count("readings") != 0) options.readings = given["readings"].as<int>();
   if (given.count("temperature") != 0) options.temperature = given["temperature"].as<double>();
   if (given.count("seed") != 0) options.seed = given["seed"].as<std::uint64_t>();
+  if (precision_of(given)) options.weights = *precision_of(given);
   if (given.count("judge-slots") != 0) options.slots = given["judge-slots"].as<int>();
   return options;
 }
@@ -101,7 +112,10 @@ JudgePtr make_judge(const std::string& spec, const po::variables_map& given,
 std::vector<double> weights_of(const po::variables_map& given, const Command& command,
                                std::size_t judges) {
   if (given.count("weights") == 0) return {};
-  const std::string text = given["weights"].as<std::string>();
+  std::string text;
+  for (const std::string& word : given["weights"].as<std::vector<std::string>>())
+    if (word != "int8" && word != "file") text = word;
+  if (text.empty()) return {};
   std::vector<double> weights;
   const char* at = text.data();
   const char* const end = at + text.size();
@@ -144,7 +158,7 @@ std::vector<std::string> canonical_argv(const po::variables_map& given, const Co
       argv.push_back(text);
     };
     if (const auto* words = boost::any_cast<std::vector<std::string>>(&value)) {
-      for (const std::string& word : *words) add(path(word));
+      for (const std::string& word : *words) add(name == "weights" ? word : path(word));
     } else if (const auto* word = boost::any_cast<std::string>(&value)) {
       const bool is_path = name == "out" || name == "template" || name == "model" || name == "prompts" || name == "trace" || name == "preview-decoder";
       if (word->empty()) {
@@ -184,6 +198,9 @@ void add_judge_options(po::options_description& options) {
       ("temperature", po::value<double>()->value_name("T"), "sample the reasons (0: greedy)")
       ("seed", po::value<std::uint64_t>()->value_name("S"), "of the sampling (0)")
       ("dtype", po::value<std::string>()->value_name("D"), "fp32 or bf16 activations (fp32)")
+      ("weights", po::value<std::vector<std::string>>()->value_name("int8|W,...")->composing(),
+       "int8: the judge's weights in a byte each, converted once; numbers: one positive weight per "
+       "judge, for --combine weights (equal)")
       ("judge-slots", po::value<int>()->value_name("B"),
        "readings that a checkpoint decodes together, 1 to 32 (8): speed and memory, no score")
       ("judge-from", po::value<std::string>()->value_name("WHAT"),
@@ -203,6 +220,10 @@ std::vector<JudgePtr> make_judges(const po::variables_map& given, const Command&
   }
   threads_of(given, command);  // a bad number is refused whatever the judge
   check_device(device_of(given));
+  if (given.count("weights") != 0)
+    for (const std::string& word : given["weights"].as<std::vector<std::string>>())
+      if (word != "int8" && word != "file" && (word.empty() || word[0] < '0' || word[0] > '9'))
+        fail_usage(command.name, "weights must be int8, file, or positive numbers with commas, but got {}", word);
   std::vector<JudgePtr> judges;
   for (const std::string& spec : given["judge"].as<std::vector<std::string>>()) {
     judges.push_back(make_judge(spec, given, command));

@@ -260,8 +260,6 @@ Command rank_command() {
                 ("top", po::value<int>()->value_name("K"), "show the K best in the table (all)")
                 ("combine", po::value<std::string>()->value_name("HOW"),
                  "with several judges: rank-mean (default) or weights")
-                ("weights", po::value<std::string>()->value_name("W,..."),
-                 "one positive weight per judge (equal)")
                 ("watch", "keep ranking as files arrive in the folder; Ctrl-C ends")
                 ("single-file", "put the videos into report.html")
                 ("json", "one JSON object per video on stdout instead of the table")

@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "cli/terminal.h"
 
@@ -39,11 +41,43 @@ const Judgement* judgement_of(const Candidate& candidate, std::size_t judge) {
   return std::get_if<Judgement>(&*candidate.results[judge]);
 }
 
+/// The column of one judge's reward where not all were decided by the same; all of them elsewhere.
+struct RewardColumn {
+  std::optional<std::size_t> judge;
+  std::string title;
+};
+
+std::vector<RewardColumn> rewards_of(const RunView& view) {
+  std::vector<RewardColumn> columns;
+  for (std::size_t j = view.settings.judges.size(); j-- > 0;) {
+    if (std::any_of(view.candidates.begin(), view.candidates.end(),
+                    [&](const Candidate& candidate) { return candidate.decided_by == j; })) {
+      columns.push_back({j, fmt::format("reward:{}", j + 1)});
+    }
+  }
+  if (columns.empty()) columns.push_back({std::nullopt, "reward"});
+  return columns;
+}
+
+std::string reward_text(const Candidate& candidate, const RewardColumn& column) {
+  if (!column.judge) return fmt::format("{:.3f}", candidate.reward.value_or(0));
+  const Judgement* judgement = judgement_of(candidate, *column.judge);
+  return judgement == nullptr ? "-" : fmt::format("{:.3f}", judgement->reward);
+}
+
+/// The first reason why the second lost, where their rewards are of different judges.
+std::string decided_sentence(const RunView& view, const Candidate& first, const Candidate& second) {
+  return fmt::format("{} wins: judge {} ({}) looked at it and not at {}", printable(first.id), *first.decided_by + 1,
+                     printable(view.settings.judges[*first.decided_by]), printable(second.id));
+}
+
 }  // namespace
 
 std::string ranking_table(const RunView& view, int top) {
   const std::vector<Column> columns = columns_of(view);
-  std::vector<std::string> header{"rank", "video", "reward"};
+  const std::vector<RewardColumn> rewards = rewards_of(view);
+  std::vector<std::string> header{"rank", "video"};
+  for (const RewardColumn& column : rewards) header.push_back(column.title);
   for (const Column& column : columns) header.push_back(column.title);
   for (std::string& title : header) title = bold(title);
   Table table(header);
@@ -67,8 +101,8 @@ std::string ranking_table(const RunView& view, int top) {
     any = true;
     const bool best = candidate.id == view.winner;
     const auto mark = [&](const std::string& text) { return best ? green(text) : text; };
-    std::vector<std::string> row{mark(std::to_string(candidate.rank)), mark(printable(candidate.id)),
-                                 mark(fmt::format("{:.3f}", candidate.reward.value_or(0)))};
+    std::vector<std::string> row{mark(std::to_string(candidate.rank)), mark(printable(candidate.id))};
+    for (const RewardColumn& column : rewards) row.push_back(mark(reward_text(candidate, column)));
     for (const Column& column : columns) {
       const Judgement* judgement = judgement_of(candidate, column.judge);
       row.push_back(judgement == nullptr
@@ -89,6 +123,7 @@ std::string winner_sentence(const RunView& view) {
     return fmt::format("{} is the only one that could be ranked", printable(first.id));
   }
   const Candidate& second = view.candidates[1];
+  if (first.decided_by != second.decided_by && first.decided_by) return decided_sentence(view, first, second);
   const double lead = first.reward.value_or(0) - second.reward.value_or(0);
   std::string text =
       lead == 0 ? fmt::format("{} and {} are level", printable(first.id), printable(second.id))

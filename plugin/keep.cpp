@@ -15,9 +15,9 @@ namespace {
 
 constexpr std::int64_t kBlock = 8;  ///< frames in hand at once
 
-void write_mp4(const std::string& path, const Video& video,
-               const std::map<std::string, std::string>& metadata) {
-  VideoWriter writer(path, {.fps = video.info().fps, .metadata = metadata});
+void write_video(const std::string& path, const Video& video, VideoWriterOptions options) {
+  options.fps = video.info().fps;
+  VideoWriter writer(path, std::move(options));
   for (std::int64_t first = 0; first < video.info().frame_count; first += kBlock) {
     std::vector<std::int64_t> indices(
         static_cast<std::size_t>(std::min(kBlock, video.info().frame_count - first)));
@@ -27,30 +27,43 @@ void write_mp4(const std::string& path, const Video& video,
   writer.finish();
 }
 
+/// DIRECTORY/NAME, its folder made.
+std::string make_place(const std::string& directory, const std::string& name) {
+  const fs::path path = fs::absolute(fs::path(directory) / name).lexically_normal();
+  std::error_code error;
+  fs::create_directories(path.parent_path(), error);
+  if (error) {
+    fail("write_failed", "session",
+         "{} could not be made ({}): check the folder and its "
+         "permissions",
+         path.parent_path().string(), error.message());
+  }
+  return path.string();
+}
+
 }  // namespace
 
 Keep mp4_keeper(const std::string& directory, std::map<std::string, std::string> metadata) {
   return
       [directory, metadata = std::move(metadata)](const std::string& name, const VideoPtr& video) {
         const bool foreign = !video->path().empty();
-        const fs::path path =
-            fs::absolute(fs::path(directory) /
-                         (name + (foreign ? fs::path(video->path()).extension().string() : ".mp4")))
-                .lexically_normal();
-        std::error_code error;
-        fs::create_directories(path.parent_path(), error);
-        if (error) {
-          fail("write_failed", "session",
-               "{} could not be made ({}): check the folder and its "
-               "permissions",
-               path.parent_path().string(), error.message());
-        }
+        const std::string path = make_place(
+            directory, name + (foreign ? fs::path(video->path()).extension().string() : ".mp4"));
         if (foreign) {
-          copy_file_atomically(video->path(), path.string());
+          copy_file_atomically(video->path(), path);
         } else {
-          write_mp4(path.string(), *video, metadata);
+          write_video(path, *video, {.metadata = metadata});
         }
-        return path.string();
+        return path;
+      };
+}
+
+Keep lossless_keeper(const std::string& directory, std::map<std::string, std::string> metadata) {
+  return
+      [directory, metadata = std::move(metadata)](const std::string& name, const VideoPtr& video) {
+        const std::string path = make_place(directory, name + ".mkv");
+        write_video(path, *video, {.coding = VideoCoding::kFfv1, .metadata = metadata});
+        return path;
       };
 }
 

@@ -16,4 +16,9 @@ namespace bestreel {
 BESTREEL_API Keep mp4_keeper(const std::string& directory,
                              std::map<std::string, std::string> metadata = {});
 
+/// FFV1 under DIRECTORY/NAME.mkv: every frame as the engine made it, bit for bit. For
+/// SessionOptions::keep_lossless.
+BESTREEL_API Keep lossless_keeper(const std::string& directory,
+                                  std::map<std::string, std::string> metadata = {});
+
 }  // namespace bestreel

@@ -38,6 +38,7 @@ struct SessionOptions {
   RunSettings settings;
   Condition condition;
   Keep keep;                       ///< required
+  Keep keep_lossless;              ///< keeps each finished video a second time; may be empty
   std::size_t preview_judge = 0;   ///< which judge looks at previews
   std::size_t queue_capacity = 2;  ///< videos waiting per judge before the engine waits; 0 = no limit
   bool overlap = true;             ///< false: the engine waits for each judgement

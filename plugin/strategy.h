@@ -81,6 +81,9 @@ struct Finished {
 struct Ranked {
   CandidateId id = 0;
   double reward = 0;
+  /// The one judge whose word the reward is, where not all have the same: rewards of different
+  /// judges are not comparable. Empty: all judges combined.
+  std::optional<std::size_t> judge = std::nullopt;
 };
 
 /// Tells come in the order (wave, step, candidate), whatever the order in which results arrive.

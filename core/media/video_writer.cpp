@@ -61,9 +61,9 @@ struct VideoWriter::Impl {
   std::unique_ptr<AVFormatContext, CloseOutput> container;
   libav::CodecPtr encoder;
   libav::ScalerPtr scaler;
-  libav::FramePtr picture = libav::make_frame();  ///< yuv420p, even sizes
+  libav::FramePtr picture = libav::make_frame();  ///< as the encoder wants it
   libav::PacketPtr packet = libav::make_packet();
-  std::vector<std::uint8_t> rgb;  ///< one interleaved picture of even sizes
+  std::vector<std::uint8_t> rgb;  ///< one interleaved picture of the encoder's size
   std::int64_t height = 0, width = 0, count = 0;
   bool created = false, finished = false;
 
@@ -76,7 +76,12 @@ struct VideoWriter::Impl {
     }
   }
   void open(std::int64_t frame_height, std::int64_t frame_width);
-  void open_scaler();
+  void open_h264();
+  void open_ffv1();
+  void open_container();
+  void open_picture();
+  bool lossless() const { return options.coding == VideoCoding::kFfv1; }
+  void convert(const TensorView& frames, std::int64_t index);
   void encode(const AVFrame* frame);
   void gather(const TensorView& frames, std::int64_t index);
   void discard() {
@@ -108,22 +113,39 @@ void VideoWriter::Impl::open(std::int64_t frame_height, std::int64_t frame_width
                "them down first",
                kMaxSide, width, height, path);
   }
-  const AVCodec* codec = avcodec_find_encoder_by_name("libx264");
+  const char* name = lossless() ? "ffv1" : "libx264";
+  const AVCodec* codec = avcodec_find_encoder_by_name(name);
   if (codec == nullptr) {
     fail("write_failed", "video",
-         "{} cannot be written, this build of libav has no libx264: "
+         "{} cannot be written, this build of libav has no {}: "
          "install one that has (Debian and Ubuntu: apt-get install libavcodec-extra libx264-dev)",
-         path);
+         path, name);
   }
   encoder.reset(avcodec_alloc_context3(codec));
   if (!encoder) throw std::bad_alloc();
-  encoder->width = static_cast<int>(width + width % 2);
-  encoder->height = static_cast<int>(height + height % 2);
-  encoder->pix_fmt = AV_PIX_FMT_YUV420P;
   encoder->time_base = {static_cast<int>(options.fps.den), static_cast<int>(options.fps.num)};
   encoder->framerate = {static_cast<int>(options.fps.num), static_cast<int>(options.fps.den)};
   encoder->thread_count = 1;
   encoder->flags |= AV_CODEC_FLAG_BITEXACT | AV_CODEC_FLAG_GLOBAL_HEADER;
+  lossless() ? open_ffv1() : open_h264();
+  check(avcodec_open2(encoder.get(), codec, nullptr));
+  open_container();
+  open_picture();
+}
+
+void VideoWriter::Impl::open_ffv1() {
+  encoder->width = static_cast<int>(width);
+  encoder->height = static_cast<int>(height);
+  encoder->pix_fmt = AV_PIX_FMT_0RGB32;
+  encoder->level = 3;
+  encoder->gop_size = 1;  // every frame by itself: any can be read without the others
+  av_opt_set_int(encoder->priv_data, "slicecrc", 1, 0);
+}
+
+void VideoWriter::Impl::open_h264() {
+  encoder->width = static_cast<int>(width + width % 2);
+  encoder->height = static_cast<int>(height + height % 2);
+  encoder->pix_fmt = AV_PIX_FMT_YUV420P;
   // Readers that honour these tags and players that assume them agree: BT.709 is both.
   encoder->colorspace = AVCOL_SPC_BT709;
   encoder->color_primaries = AVCOL_PRI_BT709;
@@ -135,10 +157,12 @@ void VideoWriter::Impl::open(std::int64_t frame_height, std::int64_t frame_width
   // frames would give unequal files from one process to the next.
   av_opt_set(encoder->priv_data, "x264-params", "mbtree=0", 0);
   av_opt_set_double(encoder->priv_data, "crf", options.crf, 0);
-  check(avcodec_open2(encoder.get(), codec, nullptr));
+}
 
+void VideoWriter::Impl::open_container() {
   AVFormatContext* raw = nullptr;
-  check(avformat_alloc_output_context2(&raw, nullptr, "mp4", libav::file_url(partial).c_str()));
+  check(avformat_alloc_output_context2(&raw, nullptr, lossless() ? "matroska" : "mp4",
+                                       libav::file_url(partial).c_str()));
   container.reset(raw);
   raw->flags |= AVFMT_FLAG_BITEXACT;
   AVStream* stream = avformat_new_stream(raw, nullptr);
@@ -151,24 +175,24 @@ void VideoWriter::Impl::open(std::int64_t frame_height, std::int64_t frame_width
   }
   created = true;
   check(avio_open(&raw->pb, raw->url, AVIO_FLAG_WRITE));
-  AVDictionary* movflags = nullptr;
-  av_dict_set(&movflags, "movflags", "+faststart+use_metadata_tags", 0);
-  const int status = avformat_write_header(raw, &movflags);
-  av_dict_free(&movflags);
+  AVDictionary* muxing = nullptr;
+  if (!lossless()) av_dict_set(&muxing, "movflags", "+faststart+use_metadata_tags", 0);
+  const int status = avformat_write_header(raw, &muxing);
+  av_dict_free(&muxing);
   check(status);
-  open_scaler();
 }
 
-void VideoWriter::Impl::open_scaler() {
+void VideoWriter::Impl::open_picture() {
   const int w = encoder->width;
   const int h = encoder->height;
   // libswscale's vector code reads a block of pixels past the last one.
   constexpr std::size_t kTail = 128;
   rgb.resize(static_cast<std::size_t>(w) * static_cast<std::size_t>(h) * 3 + kTail);
-  picture->format = AV_PIX_FMT_YUV420P;
+  picture->format = encoder->pix_fmt;
   picture->width = w;
   picture->height = h;
   check(av_frame_get_buffer(picture.get(), 0));
+  if (lossless()) return;  // the same numbers in another order: no scaler
   // Averaging chroma from all pixels and exact rounding: without them colours drift by a level.
   constexpr int kFlags = SWS_BICUBIC | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INP | SWS_BITEXACT;
   scaler.reset(sws_getContext(w, h, AV_PIX_FMT_RGB24, w, h, AV_PIX_FMT_YUV420P, kFlags, nullptr,
@@ -186,6 +210,26 @@ void VideoWriter::Impl::gather(const TensorView& frames, std::int64_t index) {
     for (std::int64_t x = 0; x < encoder->width; ++x) {
       const std::uint8_t* pixel = row + std::min(x, width - 1) * frames.strides[3];
       for (std::int64_t c = 0; c < 3; ++c) *out++ = pixel[c * frames.strides[1]];
+    }
+  }
+}
+
+/// One frame into `picture`.
+void VideoWriter::Impl::convert(const TensorView& frames, std::int64_t index) {
+  gather(frames, index);
+  check(av_frame_make_writable(picture.get()));
+  if (!lossless()) {
+    const std::uint8_t* const in[4] = {rgb.data(), nullptr, nullptr, nullptr};
+    const int in_stride[4] = {encoder->width * 3, 0, 0, 0};
+    sws_scale(scaler.get(), in, in_stride, 0, encoder->height, picture->data, picture->linesize);
+    return;
+  }
+  const std::uint8_t* from = rgb.data();
+  for (int y = 0; y < encoder->height; ++y) {
+    auto* row = reinterpret_cast<std::uint32_t*>(picture->data[0] +
+                                                 std::ptrdiff_t{y} * picture->linesize[0]);
+    for (int x = 0; x < encoder->width; ++x, from += 3) {
+      row[x] = 0xFF000000U | std::uint32_t{from[0]} << 16 | std::uint32_t{from[1]} << 8 | from[2];
     }
   }
 }
@@ -246,12 +290,7 @@ void VideoWriter::add(const TensorView& frames) {
                self.path, self.width, self.height, frames.shape[3], frames.shape[2]);
   }
   for (std::int64_t i = 0; i < frames.shape[0]; ++i) {
-    self.gather(frames, i);
-    self.check(av_frame_make_writable(self.picture.get()));
-    const std::uint8_t* const in[4] = {self.rgb.data(), nullptr, nullptr, nullptr};
-    const int in_stride[4] = {self.encoder->width * 3, 0, 0, 0};
-    sws_scale(self.scaler.get(), in, in_stride, 0, self.encoder->height, self.picture->data,
-              self.picture->linesize);
+    self.convert(frames, i);
     self.picture->pts = self.count++;
     self.encode(self.picture.get());
   }

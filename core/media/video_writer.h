@@ -1,4 +1,4 @@
-// Writes H.264 for browsers: yuv420p, faststart, bit-exact, metadata.
+// Writes H.264 for browsers (yuv420p, faststart, bit-exact, metadata), or FFV1 without loss.
 #pragma once
 
 #include <map>
@@ -10,8 +10,14 @@
 
 namespace bestreel {
 
+enum class VideoCoding {
+  kH264,  ///< mp4; what a viewer gets
+  kFfv1,  ///< Matroska, RGB: every frame is read back bit for bit (RFC 9043); odd sizes stay odd
+};
+
 struct VideoWriterOptions {
   Rational fps{16, 1};
+  VideoCoding coding = VideoCoding::kH264;
   int crf = 18;                     ///< x264 constant rate factor, 0 (lossless) to 51
   std::string preset = "medium";    ///< x264 preset
   /// Written as container metadata (mp4 `udta`/`mdta` keys), such as prompt, seed, scores.
@@ -19,8 +25,9 @@ struct VideoWriterOptions {
 };
 
 /// Appears at `path` only when finish() returns: written beside it, fsynced, renamed. The encoder
-/// runs with one thread, since x264's output depends on their number. An odd width or height is
-/// padded by one repeated column or row (yuv420p needs even sizes). Not thread-safe.
+/// runs with one thread, since x264's output depends on their number. In H.264 an odd width or height
+/// is padded by one repeated column or row (yuv420p needs even sizes). crf and preset are x264's.
+/// Not thread-safe.
 /// Errors: "disk_full", "write_failed", "usage".
 class BESTREEL_API VideoWriter {
  public:

@@ -19,6 +19,7 @@
 #include <utility>
 
 #include "core/base/fail.h"
+#include "core/base/file.h"
 #include "core/base/json_file.h"
 
 namespace bestreel {
@@ -243,6 +244,26 @@ Checkpoint Checkpoint::to(at::Device device) const {
   Checkpoint there = *this;
   there.device_ = device;
   return there;
+}
+
+std::string Checkpoint::fingerprint() const {
+  constexpr std::uint64_t kBlock = 4096, kBlocks = 16;
+  std::string all;
+  for (const auto& [name, tensor] : impl_->tensors) {
+    const auto* data = reinterpret_cast<const char*>(tensor.file->data()) + tensor.entry.begin;
+    const std::uint64_t size = tensor.entry.end - tensor.entry.begin;
+    std::string sample = fmt::format("{} {} [{}]", name, tensor.entry.dtype,
+                                     fmt::join(tensor.entry.shape, ","));
+    if (size <= 4 * kBlock * kBlocks) {
+      sample.append(data, size);
+    } else {
+      for (std::uint64_t i = 0; i < kBlocks; ++i) {
+        sample.append(data + (size - kBlock) / (kBlocks - 1) * i, kBlock);
+      }
+    }
+    all += sha256(sample);
+  }
+  return sha256(all);
 }
 
 at::Tensor Checkpoint::tensor(const std::string& name) const {

@@ -1,10 +1,12 @@
 #include <algorithm>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "core/base/fail.h"
 #include "plugin/runs/run_view.h"
 
 namespace bestreel {
+namespace fs = std::filesystem;
 namespace {
 
 using Json = nlohmann::ordered_json;
@@ -21,11 +23,15 @@ std::string jsonl(const RunView& view) {
   std::string out;
   for (const Candidate* candidate : by_id(view)) {
     Json json{{"video", candidate->id},
-              {"sha256", candidate->sha256},
-              {"rank", candidate->rank == 0 ? Json() : Json(candidate->rank)},
+              {"sha256", candidate->sha256}};
+    if (view.settings.lossless) {
+      json["lossless"] = fs::path(candidate->lossless).filename().string();
+      json["lossless_sha256"] = candidate->lossless_sha256;
+    }
+    json.update({{"rank", candidate->rank == 0 ? Json() : Json(candidate->rank)},
               {"reward", candidate->reward ? Json(*candidate->reward) : Json()},
               {"winner", candidate->id == view.winner},
-              {"results", Json::array()}};
+              {"results", Json::array()}});
     for (std::size_t j = 0; j < candidate->results.size(); ++j) {
       Json result = candidate->results[j]
                         ? Json::parse(to_json(*candidate->results[j], /*with_seconds=*/false))
@@ -128,7 +134,9 @@ std::string cells_of(const Candidate& candidate, std::size_t judge,
 std::string csv(const RunView& view) {
   const std::vector<const Candidate*> candidates = by_id(view);
   const std::size_t judges = view.settings.judges.size();
-  std::string out = "video,sha256,rank,reward,winner";
+  const bool lossless = view.settings.lossless;
+  std::string out =
+      fmt::format("video,sha256,{}rank,reward,winner", lossless ? "lossless,lossless_sha256," : "");
   std::vector<std::vector<Column>> columns;
   for (std::size_t j = 0; j < judges; ++j) {
     columns.push_back(columns_of(candidates, j));
@@ -136,8 +144,12 @@ std::string csv(const RunView& view) {
   }
   out += "\r\n";
   for (const Candidate* candidate : candidates) {
-    out += fmt::format("{},{},{},{},{}", field(candidate->id), field(candidate->sha256),
-                       candidate->rank == 0 ? "" : std::to_string(candidate->rank),
+    out += fmt::format("{},{},", field(candidate->id), field(candidate->sha256));
+    if (lossless) {
+      out += fmt::format("{},{},", field(fs::path(candidate->lossless).filename().string()),
+                         candidate->lossless_sha256);
+    }
+    out += fmt::format("{},{},{}", candidate->rank == 0 ? "" : std::to_string(candidate->rank),
                        candidate->reward ? number(*candidate->reward) : "",
                        candidate->id == view.winner ? 1 : 0);
     for (std::size_t j = 0; j < judges; ++j) out += cells_of(*candidate, j, columns[j]);

@@ -1,5 +1,6 @@
 // One card per video, side by side, and the list of those that could not be judged.
 #include <algorithm>
+#include <filesystem>
 #include <set>
 
 #include "plugin/runs/report_page.h"
@@ -41,6 +42,10 @@ Markup facts(const Candidate& candidate, const Clip& clip) {
   if (!clip.original.empty()) {
     out += html("<span class=\"link\"> \xC2\xB7 <a href=\"{}\">open&nbsp;file</a></span>",
                 clip.original);
+    if (!candidate.lossless.empty()) {
+      const std::string file = std::filesystem::path(candidate.lossless).filename().string();
+      out += html("<span class=\"link\"> \xC2\xB7 <a href=\"{}\">without&nbsp;loss</a></span>", url_path(file));
+    }
   }
   out += html("</p>\n");
   if (clip.kind == Clip::Kind::kCopy) out += html("<p class=\"note\">{}</p>\n", clip.note);
@@ -148,8 +153,10 @@ Markup results(const Page& page, const Candidate& candidate) {
     Markup block;
     if (!result) {
       block =
-          html("{}<p class=\"pending\">Not judged yet.</p>\n",
-               page.several_judges() ? html("<h4>{}</h4>\n", page.judge_name(judge)) : Markup{});
+          html("{}<p class=\"pending\">{}</p>\n",
+               page.several_judges() ? html("<h4>{}</h4>\n", page.judge_name(judge)) : Markup{},
+               candidate.decided_by && page.view.finished ? "Not asked: not among the best."
+                                                          : "Not judged yet.");
     } else if (const auto* failure = std::get_if<Failure>(&*result)) {
       block = failure_block(page, judge, *failure);
     } else {
@@ -172,8 +179,12 @@ Markup card(const Page& page, std::size_t index) {
                   : Markup{},
               name_of(candidate),
               candidate.reward ? html("<span class=\"reward\"><span class=\"unseen\">Reward </span>"
-                                      "{}</span>",
-                                      number(*candidate.reward))
+                                      "{}{}</span>",
+                                      number(*candidate.reward),
+                                      candidate.decided_by
+                                          ? html(" <small>by {}</small>",
+                                                 page.judge_name(*candidate.decided_by))
+                                          : Markup{})
                                : Markup{});
   out += facts(candidate, clip);
   return out += html("{}</div>\n</article>\n", results(page, candidate));

@@ -3,17 +3,57 @@
 #include <algorithm>
 #include <filesystem>
 #include <map>
+#include <set>
 
 #include "plugin/runs/report_page.h"
 
 namespace bestreel::report {
 namespace {
 
-constexpr double kLeft = 70, kRight = 970, kRow = 26;  // of the picture, in its own units
+// Of the picture, in its own units: the axis above, a row per candidate, room at the right for scores.
+constexpr double kLeft = 70, kRight = 950, kTop = 24, kRow = 30;
 
 std::optional<double> reward_at(const Making::Preview& preview) {
   const auto* judgement = preview.result ? std::get_if<Judgement>(&*preview.result) : nullptr;
   return judgement ? std::optional(judgement->reward) : std::nullopt;
+}
+
+/// "1st", "2nd", "3rd", "11th".
+std::string ordinal(std::size_t n) {
+  const bool teen = n % 100 / 10 == 1;
+  const char* ending = teen ? "th" : n % 10 == 1 ? "st" : n % 10 == 2 ? "nd" : n % 10 == 3 ? "rd" : "th";
+  return fmt::format("{}{}", n, ending);
+}
+
+/// The last preview that a decision at the end of `making` can rest on.
+const Making::Preview* last_preview(const Making& making) {
+  const Making::Preview* last = nullptr;
+  for (const Making::Preview& preview : making.previews) {
+    if (preview.step <= making.step) last = &preview;
+  }
+  return last;
+}
+
+/// Why it was dropped: what its last preview scored, and beside whom.
+std::string dropped_on(const RunView& view, const Making& making) {
+  const Making::Preview* last = last_preview(making);
+  if (last == nullptr) return {};
+  const auto reward = reward_at(*last);
+  if (!reward) return fmt::format(": its preview at step {} could not be judged", last->step);
+  const std::string said = fmt::format(": its preview at step {} scored {}", last->step, number(*reward));
+  // One after the other, the later ones were not known yet.
+  if (view.settings.strategy.starts_with("race(")) return said + ", behind those before it";
+  std::size_t place = 1, all = 0;
+  for (const Making& other : view.makings) {
+    if (other.wave != making.wave) continue;
+    for (const Making::Preview& preview : other.previews) {
+      if (preview.step != last->step) continue;
+      ++all;
+      const auto theirs = reward_at(preview);
+      if (theirs && (*theirs > *reward || (*theirs == *reward && other.id < making.id))) ++place;
+    }
+  }
+  return said + fmt::format(", {} of {}", ordinal(place), all);
 }
 
 std::string outcome(const RunView& view, const Making& making) {
@@ -21,7 +61,7 @@ std::string outcome(const RunView& view, const Making& making) {
     case Making::End::kFinished:
       return making.id == view.winner ? "won" : "finished";
     case Making::End::kDropped:
-      return fmt::format("dropped at step {}", making.step);
+      return fmt::format("dropped at step {}{}", making.step, dropped_on(view, making));
     case Making::End::kStopped:
       return making.reason;
     case Making::End::kFailed:
@@ -69,25 +109,56 @@ Markup table(const RunView& view) {
       rows);
 }
 
-/// A line per candidate along the denoising steps: dots are previews, a cross an early end, a ring
-/// a finished video; a slanted line is a state that was copied.
+/// The axis: where previews were looked at, and the end.
+Markup axis(const std::set<std::int64_t>& marks, const auto& x, double height) {
+  Markup out;
+  double free = 0;  // a label is left out where it would run into the one before
+  for (const std::int64_t step : marks) {
+    out += html("<line class=\"mark\" x1=\"{0:.1f}\" y1=\"{1:.1f}\" x2=\"{0:.1f}\" y2=\"{2:.1f}\"/>", x(step),
+                kTop, height);
+    if (x(step) < free) continue;
+    out += html("<text class=\"tick\" x=\"{:.1f}\" y=\"14\">step {}</text>", x(step), step);
+    free = x(step) + 60;
+  }
+  return out;
+}
+
+/// How one ends: a ring is a finished video, a bar across an early end.
+Markup end_mark(const Making& making, double x, double y) {
+  if (making.end == Making::End::kRunning) return {};
+  if (making.end == Making::End::kFinished) {
+    return html("<circle class=\"ring\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"7\"/>", x, y);
+  }
+  return html("<line class=\"stop\" x1=\"{0:.1f}\" y1=\"{1:.1f}\" x2=\"{0:.1f}\" y2=\"{2:.1f}\"/>", x, y - 9, y + 9);
+}
+
+/// A line per candidate along the denoising steps: dots are previews with their scores; a slanted
+/// line is a state that was copied.
 Markup lineage(const RunView& view) {
   std::int64_t steps = 1;
-  for (const Making& making : view.makings) steps = std::max(steps, making.step);
+  std::set<std::int64_t> marks;
+  for (const Making& making : view.makings) {
+    steps = std::max(steps, making.step);
+    for (const Making::Preview& preview : making.previews) marks.insert(preview.step);
+  }
+  marks.insert(steps);
   const auto x = [&](std::int64_t step) {
     return kLeft + (kRight - kLeft) * static_cast<double>(step) / static_cast<double>(steps);
   };
   std::map<std::string, double> rows;
   for (const Making& making : view.makings) {
-    rows[making.id] = kRow * (static_cast<double>(rows.size()) + 0.5);
+    rows[making.id] = kTop + kRow * (static_cast<double>(rows.size()) + 0.5);
   }
-  Markup out;
+  const double height = kTop + kRow * static_cast<double>(view.makings.size());
+  Markup out = axis(marks, x, height);
   for (const Making& making : view.makings) {
     const double y = rows.at(making.id), end = x(making.step);
+    const bool early = making.end != Making::End::kFinished && making.end != Making::End::kRunning;
     out += html(
         "<g class=\"{}\"><text x=\"4\" y=\"{:.1f}\">{}</text>"
         "<line x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\"/>",
-        making.id == view.winner ? "winner" : "other", y + 5, making.id, kLeft, y, end, y);
+        making.id == view.winner ? "winner" : early ? "early" : "other", y + 5, making.id, kLeft, y,
+        end, y);
     for (const Making::Resampling& each : making.resamplings) {
       const auto parent = rows.find(each.parent);
       if (parent == rows.end()) continue;
@@ -96,24 +167,20 @@ Markup lineage(const RunView& view) {
     }
     for (const Making::Preview& preview : making.previews) {
       const auto reward = reward_at(preview);
+      const std::string said = reward ? number(*reward) : std::string("no score");
       out += html(
-          "<circle class=\"dot\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"5\"><title>{} at step {}: "
-          "{}</title></circle>",
-          x(preview.step), y, making.id, preview.step,
-          reward ? number(*reward) : std::string("no score"));
+          "<circle class=\"dot\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"4\"><title>{} at step {}: "
+          "{}</title></circle><text class=\"score\" x=\"{:.1f}\" y=\"{:.1f}\">{}</text>",
+          x(preview.step), y, making.id, preview.step, said, x(preview.step) + 8, y - 5, said);
     }
-    if (making.end == Making::End::kFinished) {
-      out += html("<circle class=\"ring\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"7\"/>", end, y);
-    } else if (making.end != Making::End::kRunning) {
-      out += html("<path d=\"M{0:.1f} {2:.1f}L{1:.1f} {3:.1f}M{0:.1f} {3:.1f}L{1:.1f} {2:.1f}\"/>",
-                  end - 6, end + 6, y - 6, y + 6);
-    }
+    out += end_mark(making, end, y);
     out += html("</g>\n");
   }
   return html(
-      "<svg class=\"lineage\" viewBox=\"0 0 1000 {:.0f}\" role=\"img\" aria-label=\"Who went "
-      "on and who ended at which of {} steps; the table says it in words\">\n{}</svg>\n",
-      kRow * static_cast<double>(view.makings.size()), steps, out);
+      "<div class=\"picture\"><svg class=\"lineage\" viewBox=\"0 0 1000 {:.0f}\" role=\"img\" "
+      "aria-label=\"Who went on and who ended at which of {} steps; the table says it in "
+      "words\">\n{}</svg></div>\n",
+      height, steps, out);
 }
 
 Markup entry(std::string_view name, const std::string& value) {

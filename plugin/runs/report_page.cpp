@@ -63,6 +63,9 @@ Markup top(const Page& page) {
       std::count_if(view.candidates.begin(), view.candidates.end(),
                     [](const Candidate& candidate) { return candidate.reward.has_value(); }));
   std::vector<std::string> parts{counted(view.candidates.size(), "video")};
+  if (view.makings.size() > view.candidates.size()) {
+    parts.insert(parts.begin(), counted(view.makings.size(), "candidate"));
+  }
   if (judged != view.candidates.size()) parts.push_back(fmt::format("{} ranked", judged));
   if (failures > 0) parts.push_back(fmt::format("{} failed", failures));
   if (view.seconds > 0) parts.push_back(duration(view.seconds));
@@ -116,8 +119,10 @@ Markup setting(std::string_view name, std::string_view value) {
   return value.empty() ? Markup{} : html("<div><dt>{}</dt><dd>{}</dd></div>\n", name, value);
 }
 
-std::string combination(const RunSettings& settings) {
+std::string combination(const RunView& view) {
+  const RunSettings& settings = view.settings;
   if (settings.judges.size() < 2) return {};
+  if (decided_by_one(view)) return "the last judge that judged the video";
   std::string out = settings.combination == Combination::kRankMean ? "mean rank" : "weighted mean";
   if (settings.weights.empty()) return out + ", equal weights";
   std::vector<std::string> weights;
@@ -145,7 +150,7 @@ Markup bottom(const Page& page) {
                         ? settings.judges[j]
                         : fmt::format("{} ({})", settings.judges[j], id));
   }
-  rows += setting("combined by", combination(settings));
+  rows += setting("combined by", combination(page.view));
   rows += setting("negative prompt", settings.negative);
   rows += setting("engine", settings.engine);
   rows += setting("strategy", settings.strategy);
@@ -160,7 +165,8 @@ Markup bottom(const Page& page) {
 
 Page::Page(const RunView& run, const std::vector<Clip>& prepared)
     : view(run), clips(prepared), verdict(verdict_of(run)) {
-  if (several_judges() && view.settings.combination == Combination::kRankMean) return;  // 0 to 1
+  const bool ranks = several_judges() && view.settings.combination == Combination::kRankMean;
+  if (ranks && !decided_by_one(view)) return;  // 0 to 1
   double low = 1, high = 5;
   bool scores = true;
   for (const Candidate& candidate : view.candidates) {
@@ -205,6 +211,7 @@ Markup ranking_section(const Page& page) {
   }
   Markup rows;
   std::size_t count = 0;
+  std::optional<std::size_t> stage;
   for (const Candidate& candidate : page.view.candidates) {
     if (!candidate.reward) continue;
     ++count;
@@ -213,6 +220,11 @@ Markup ranking_section(const Page& page) {
       parts += html("<td class=\"part\">{}</td>", cell(page, candidate, i, columns[i]));
     }
     const std::string reward = number(*candidate.reward);
+    if (candidate.decided_by && candidate.decided_by != stage) {
+      rows += html("<tr class=\"stage\"><th scope=\"rowgroup\" colspan=\"{}\">reward by {}</th></tr>\n",
+                   4 + columns.size(), page.judge_name(*candidate.decided_by));
+    }
+    stage = candidate.decided_by;
     rows += html(
         "<tr{}><td class=\"place\">{}</td><th scope=\"row\"><a href=\"{}\">{}</a></th>"
         "<td class=\"long\">{}</td><td class=\"total\">{}</td>{}</tr>\n",

@@ -27,6 +27,7 @@ std::vector<Noise> noise_of(const Verdict& verdict, const RunSettings& settings)
   const std::size_t judges =
       std::min(verdict.first->results.size(), verdict.second->results.size());
   for (std::size_t judge = 0; judge < judges; ++judge) {
+    if (verdict.first->decided_by && *verdict.first->decided_by != judge) continue;
     weights += weight_of(settings, judge);
     const Judgement* first = judgement_of(*verdict.first, judge);
     const Judgement* second = judgement_of(*verdict.second, judge);
@@ -71,6 +72,11 @@ const Judgement* judgement_of(const Candidate& candidate, std::size_t judge) {
   return std::get_if<Judgement>(&*candidate.results[judge]);
 }
 
+bool decided_by_one(const RunView& view) {
+  return std::any_of(view.candidates.begin(), view.candidates.end(),
+                     [](const Candidate& candidate) { return candidate.decided_by.has_value(); });
+}
+
 bool all_failed(const Candidate& candidate) {
   return !candidate.results.empty() &&
          std::all_of(candidate.results.begin(), candidate.results.end(),
@@ -97,6 +103,11 @@ Verdict verdict_of(const RunView& view) {
   if (ranked.size() == 1) return verdict;
 
   verdict.second = ranked[1];
+  if (verdict.first->decided_by && verdict.first->decided_by != verdict.second->decided_by) {
+    verdict.kind = Verdict::Kind::kReviewed;
+    verdict.gaps = gaps_of(*verdict.first, *verdict.second);
+    return verdict;
+  }
   verdict.lead = *verdict.first->reward - *verdict.second->reward;
   // A millionth is below what two builds of one judge agree on.
   verdict.kind = std::abs(verdict.lead) < 1e-6 ? Verdict::Kind::kTie : Verdict::Kind::kLead;

@@ -31,6 +31,7 @@ struct Verdict {
     kPending,   ///< nothing has a reward yet and the run goes on
     kNoWinner,  ///< the run is over and nothing has a reward
     kAlone,     ///< one video has a reward
+    kReviewed,  ///< the first has the word of a judge that has not judged the second
     kTie,       ///< the first two have the same reward
     kLead,      ///< one is ahead
   };
@@ -38,7 +39,7 @@ struct Verdict {
   bool final = false;                 ///< the run is finished
   const Candidate* first = nullptr;   ///< winner, or who leads so far
   const Candidate* second = nullptr;  ///< the best of the others that have a reward
-  double lead = 0;                    ///< in the unit of Candidate::reward
+  double lead = 0;  ///< in the unit of Candidate::reward; 0 where the two are of different judges
   std::vector<DimensionGap> gaps;     ///< of the judges that judged both, largest first per judge
   /// One entry per judge that read both videos several times. With weights over several judges
   /// their rewards have one unit and there is one entry, of the combined reward.
@@ -51,6 +52,9 @@ struct Verdict {
 /// mean is taken as the mean of their spreads, its upper bound; two videos are read independently,
 /// so the spread of a difference is the root of the sum of squares.
 Verdict verdict_of(const RunView& view);
+
+/// Not all rewards are of the same judges: see Candidate::decided_by.
+bool decided_by_one(const RunView& view);
 
 /// Every judge has answered, and every answer is a Failure.
 bool all_failed(const Candidate& candidate);

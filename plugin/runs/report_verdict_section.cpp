@@ -55,6 +55,10 @@ Markup headline(const Page& page) {
     }
     case Verdict::Kind::kAlone:
       return alone_headline(page);
+    case Verdict::Kind::kReviewed:
+      return html("{} {} with {}: the only one that {} has judged", name_of(*verdict.first),
+                  verdict.final ? "wins" : "leads", number(*verdict.first->reward),
+                  page.judge_name(*verdict.first->decided_by));
     case Verdict::Kind::kTie:
       return html("{} and {} tie at {}", name_of(*verdict.first), name_of(*verdict.second),
                   number(*verdict.first->reward));
@@ -155,6 +159,12 @@ Markup noise_notes(const Page& page) {
 
 Markup scale_note(const Page& page) {
   if (!page.several_judges()) return {};
+  if (decided_by_one(page.view)) {
+    return html(
+        "<p class=\"scale\">Each reward is the word of the last judge that judged the video. Who got "
+        "further comes first, whatever the numbers: rewards of different judges are not "
+        "compared.</p>\n");
+  }
   if (page.view.settings.combination == Combination::kRankMean) {
     return html(
         "<p class=\"scale\">The reward is the mean rank over {}: 1 is first with every "

@@ -70,6 +70,8 @@ Json settings_json(const RunSettings& settings) {
   add("engine", settings.engine);
   add("strategy", settings.strategy);
   add("limits", settings.limits);
+  if (settings.lossless) json["lossless"] = true;
+  if (settings.judge_threads != 0) json["judge_threads"] = settings.judge_threads;
   return json;
 }
 
@@ -97,12 +99,14 @@ RunSettings settings_from(const Json& json) {
   take("engine", settings.engine);
   take("strategy", settings.strategy);
   take("limits", settings.limits);
+  settings.lossless = json.contains("lossless") && strictly_at<bool>(json, "lossless");
+  if (json.contains("judge_threads")) settings.judge_threads = strictly_at<int>(json, "judge_threads");
   return settings;
 }
 
 Json candidate_json(const Candidate& candidate) {
   const VideoInfo& video = candidate.video;
-  return {{"id", bytes_json(candidate.id)},
+  Json json{{"id", bytes_json(candidate.id)},
           {"path", bytes_json(candidate.path)},
           {"sha256", candidate.sha256},
           {"frame_count", video.frame_count},
@@ -118,6 +122,11 @@ Json candidate_json(const Candidate& candidate) {
           {"has_audio", video.has_audio},
           {"has_alpha", video.has_alpha},
           {"variable_frame_rate", video.variable_frame_rate}};
+  if (!candidate.lossless.empty()) {
+    json["lossless"] = bytes_json(candidate.lossless);
+    json["lossless_sha256"] = candidate.lossless_sha256;
+  }
+  return json;
 }
 
 Candidate candidate_from(const Json& json) {
@@ -125,6 +134,10 @@ Candidate candidate_from(const Json& json) {
   candidate.id = bytes_from(json.at("id"));
   candidate.path = bytes_from(json.at("path"));
   candidate.sha256 = strictly_at<std::string>(json, "sha256");
+  if (json.contains("lossless")) {
+    candidate.lossless = bytes_from(json.at("lossless"));
+    candidate.lossless_sha256 = strictly_at<std::string>(json, "lossless_sha256");
+  }
   VideoInfo& video = candidate.video;
   video.frame_count = strictly_at<std::int64_t>(json, "frame_count");
   video.width = strictly_at<int>(json, "width");
@@ -160,15 +173,19 @@ void sort_by_reward(RunView& view) {
 void rank_as_selected(RunView& view, const Json& order) {
   std::map<std::string, int> places;
   std::map<std::string, double> rewards;
+  std::map<std::string, std::size_t> judges;
   for (const Json& each : order) {
     const auto id = strictly_at<std::string>(each, "candidate");
     places[id] = static_cast<int>(places.size()) + 1;
     rewards[id] = strictly_at<double>(each, "reward");
+    if (each.contains("judge")) judges[id] = strictly_at<std::size_t>(each, "judge");
   }
   for (Candidate& candidate : view.candidates) {
     const auto place = places.find(candidate.id);
     candidate.rank = place == places.end() ? 0 : place->second;
     candidate.reward = place == places.end() ? std::nullopt : std::optional(rewards.at(candidate.id));
+    const auto judge = judges.find(candidate.id);
+    if (judge != judges.end() && judge->second < view.settings.judges.size()) candidate.decided_by = judge->second;
   }
   std::sort(view.candidates.begin(), view.candidates.end(), [](const Candidate& a, const Candidate& b) {
     if ((a.rank == 0) != (b.rank == 0)) return b.rank == 0;

@@ -33,6 +33,8 @@ struct RunSettings {
   std::string engine;    ///< EngineCapabilities::id
   std::string strategy;  ///< Strategy::id()
   std::string limits;    ///< "max-forwards=240"; empty: none
+  bool lossless = false;  ///< each video is kept a second time, without loss
+  int judge_threads = 0;  ///< of the judges, where they have other than `threads`; 0: the same
 };
 
 /// One video of the run. `results` has one entry per judge, nullopt = not judged yet.
@@ -40,10 +42,15 @@ struct Candidate {
   std::string id;      ///< the shortest tail of the path that tells it from the others
   std::string path;    ///< absolute
   std::string sha256;  ///< of the file when it was taken in, hexadecimal; empty if unreadable
+  std::string lossless;         ///< absolute path of the copy without loss; empty: none
+  std::string lossless_sha256;  ///< of it
   VideoInfo video;     ///< without `times`; frame_count 0 if it could not be opened
   std::vector<std::optional<Result>> results;
   std::optional<double> reward;  ///< combined over the judges; nullopt: failed or not yet judged
   int rank = 0;                  ///< 1 = best; 0 = none
+  /// The one judge whose word `reward` is, in a run where not all have the same: such rewards are
+  /// compared within a judge alone. Empty: all judges combined.
+  std::optional<std::size_t> decided_by;
 };
 
 /// How one candidate of a generating run was made, finished or not.
@@ -99,7 +106,7 @@ enum class ExportFormat { kCsv, kJsonl };
 
 /// Canonical: no clocks, candidates sorted by id, so that a resumed run exports the same bytes. UTF-8;
 /// other bytes of a name become U+FFFD. One row or line per candidate:
-/// CSV (RFC 4180): video, sha256, rank, reward, winner, then for each judge its dimensions' score,
+/// CSV (RFC 4180): video, sha256, (in a run that keeps them: lossless, lossless_sha256), rank, reward, winner, then for each judge its dimensions' score,
 /// expected and (if it has one) reference_soft, its reward, failure_code and failure; the names begin
 /// with "judgeN." where there are several judges. What is not there is empty.
 /// JSONL: the same with "results": for each judge what to_json() writes.

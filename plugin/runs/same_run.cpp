@@ -1,5 +1,7 @@
 #include "plugin/runs/same_run.h"
 
+#include <sstream>
+
 #include "core/base/fail.h"
 
 namespace bestreel {
@@ -14,6 +16,20 @@ std::string quoted(const std::string& text) { return "\"" + text + "\""; }
 
 std::string joined(const std::vector<std::string>& items) {
   return fmt::format("{}", fmt::join(items, ", "));
+}
+
+/// "weights=a, now weights=b" of two ids of equal length in words; empty where they have not, or
+/// where no word is the same.
+std::string differing_words(const std::string& then, const std::string& now) {
+  std::istringstream before(then), after(now);
+  std::vector<std::string> differences;
+  std::string a, b;
+  bool alike = false;
+  while (before >> a && after >> b) {
+    alike = alike || a == b;
+    if (a != b) differences.push_back(fmt::format("{}, now {}", a, b));
+  }
+  return alike && !before && !(after >> b) ? joined(differences) : std::string();
 }
 
 /// The first thing that is not as it was, as half a sentence; empty when all is equal.
@@ -31,13 +47,23 @@ std::string difference(const RunSettings& then, const RunSettings& now) {
   if (then.combination != now.combination || then.weights != now.weights) {
     return "its way of combining judges was another";
   }
+  if (then.lossless != now.lossless) {
+    return then.lossless ? "it keeps videos without loss (--lossless)" : "it was made without --lossless";
+  }
+  if (then.judge_threads != now.judge_threads) {
+    return differs("--judge-threads", then.judge_threads, now.judge_threads);
+  }
   return difference_in_making(then, now);
 }
 
 }  // namespace
 
 std::string difference_in_making(const RunSettings& then, const RunSettings& now) {
-  if (then.engine != now.engine) return differs("engine", then.engine, now.engine);
+  if (then.engine != now.engine) {
+    const std::string words = differing_words(then.engine, now.engine);
+    return differs("engine", then.engine, now.engine) +
+           (words.empty() ? "" : fmt::format(" ({})", words));
+  }
   if (then.threads != now.threads) return differs("--threads", then.threads, now.threads);
   if (then.versions != now.versions) return differs("version", then.versions, now.versions);
   return "";

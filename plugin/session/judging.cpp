@@ -103,7 +103,14 @@ void Judging::submit(Journal& journal, const Place& place, VideoPtr video,
 }
 
 void Judging::keep(Journal& journal, const Place& place, std::future<Result>& future) {
-  const Result result = future.get();
+  const Result result = [&] {
+    try {
+      return future.get();
+    } catch (...) {
+      keep_others(journal);
+      throw;
+    }
+  }();
   const auto* failure = std::get_if<Failure>(&result);
   if (failure != nullptr && failure->code == "cancelled") return;  // it did not happen
   Event event = judged_event(place.candidate, place.judge, result);
@@ -111,6 +118,19 @@ void Judging::keep(Journal& journal, const Place& place, std::future<Result>& fu
   event.wave = place.wave;
   event.step = place.step;
   journal.record({std::move(event)});
+}
+
+/// A judge has failed at itself and the run ends: what was judged meanwhile is kept first.
+void Judging::keep_others(Journal& journal) {
+  stop();
+  std::map<Place, std::future<Result>> others = std::exchange(pending_, {});
+  for (auto& [place, future] : others) {
+    try {
+      keep(journal, place, future);
+    } catch (const std::exception&) {
+      // The first failure is the one that is told.
+    }
+  }
 }
 
 void Judging::collect(Journal& journal) {

@@ -43,6 +43,7 @@ class Judging {
 
  private:
   void keep(Journal& journal, const Place& place, std::future<Result>& result);
+  void keep_others(Journal& journal);
 
   const bool overlap_;
   std::vector<std::unique_ptr<JudgeQueue>> queues_;

@@ -335,6 +335,10 @@ void Session::finished(CandidateId id, VideoPtr video, const Spent& spent) {
   candidate.path = path;
   candidate.sha256 = sha256_file(path);
   candidate.video = info_of(path, *video);
+  if (s.options.keep_lossless) {
+    candidate.lossless = s.options.keep_lossless(name, video);
+    candidate.lossless_sha256 = sha256_file(candidate.lossless);
+  }
 
   const std::scoped_lock lock(s.mutex);
   s.judging.collect(s.journal);

@@ -36,7 +36,9 @@ Event asked_event(std::int64_t wave, const Ask& ask) {
 Event selected_event(const std::vector<Ranked>& ranking) {
   Json order = Json::array();
   for (const Ranked& each : ranking) {
-    order.push_back({{"candidate", candidate_name(each.id)}, {"reward", each.reward}});
+    Json entry{{"candidate", candidate_name(each.id)}, {"reward", each.reward}};
+    if (each.judge) entry["judge"] = *each.judge;
+    order.push_back(std::move(entry));
   }
   return {.kind = "selected", .body = Json{{"order", order}}.dump()};
 }
@@ -106,6 +108,7 @@ Session::Session(const std::string& directory, EngineCapabilities engine, Strate
   settings.engine = engine.id;
   settings.strategy = strategy->id();
   settings.limits = limits_text(options);
+  settings.lossless = static_cast<bool>(options.keep_lossless);
 
   const bool known = RunStore::exists(directory);
   Journal journal(known ? RunStore::open(directory) : RunStore::create(directory));

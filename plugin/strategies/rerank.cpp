@@ -56,7 +56,9 @@ class Rerank final : public Strategy {
     for (const auto& [id, finished] : finished_) {
       column.push_back({id, {finished.results.at(judge)}, finished.failure});
     }
-    return best_first(column, {});
+    std::vector<Ranked> ranked = best_first(column, {});
+    for (Ranked& each : ranked) each.judge = judge;
+    return ranked;
   }
 
   const RerankOptions options_;

@@ -21,8 +21,9 @@ DecodeBatch::DecodeBatch(std::shared_ptr<const Model> model, const Profile& prof
       width_(slots),
       sampling_(sampling) {}
 
-void DecodeBatch::join(ReadingKey key, const Prompt& prompt, const std::vector<std::int64_t>& tokens,
-                       std::int64_t budget, std::uint64_t seed) {
+void DecodeBatch::join(ReadingKey key, const Prompt& prompt,
+                       const std::vector<std::int64_t>& tokens, std::int64_t budget,
+                       std::uint64_t seed) {
   SamplingOptions sampling = sampling_;
   sampling.seed = seed;
   digit_ids_ = digit_ids_.to(prompt.hidden.device());

@@ -13,6 +13,7 @@
 
 #include "core/base/error.h"
 #include "reward/videoscore2/fixed_step.h"
+#include "reward/videoscore2/kernels/few_rows.h"
 #include "reward/videoscore2/model.h"
 #include "reward/videoscore2/profile.h"
 #include "reward/videoscore2/reader.h"
@@ -20,9 +21,9 @@
 
 namespace bestreel::videoscore2 {
 
-/// The most readings that one decode batch may hold: a step runs at least a token of each, and no
-/// more rows than the kernels keep in registers.
-inline constexpr std::int64_t kMaxSlots = 32;
+/// The most readings that one decode batch may hold: a step runs at least a token of each, and has
+/// no more rows than projections sum in a fixed order.
+inline constexpr std::int64_t kMaxSlots = kFewRows;
 
 /// Which reading of which request.
 struct ReadingKey {

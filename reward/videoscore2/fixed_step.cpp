@@ -38,9 +38,13 @@ FixedStep::FixedStep(const LanguageModel& model, std::int64_t rows, std::int64_t
 
 void FixedStep::join(std::int64_t row, const KvCache& prompt) {
   const std::int64_t length = prompt.length();
+  const auto fill = [&](const at::Tensor& mine, const at::Tensor& prompts) {
+    mine.narrow(1, 0, length).copy_(prompts.narrow(1, 0, length));
+    mine.narrow(1, length, capacity_ - length).zero_();  // the last reading may have ended in NaN
+  };
   for (std::size_t i = 0; i < keys_.size(); ++i) {
-    keys_[i][row].narrow(1, 0, length).copy_(prompt.keys_[i].narrow(1, 0, length));
-    values_[i][row].narrow(1, 0, length).copy_(prompt.values_[i].narrow(1, 0, length));
+    fill(keys_[i][row], prompt.keys_[i]);
+    fill(values_[i][row], prompt.values_[i]);
   }
 }
 

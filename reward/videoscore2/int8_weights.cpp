@@ -212,6 +212,12 @@ void write_file(const std::string& path, const Checkpoint& source, const std::st
     text.append((kAlign - (text.size() + 8) % kAlign) % kAlign, ' ');
     return text;
   };
+  std::error_code ignored;
+  fs::create_directories(fs::path(path).parent_path(), ignored);
+  const fs::space_info space = fs::space(fs::path(path).parent_path(), ignored);
+  if (!ignored && space.available < size)
+    fail("disk_full", "checkpoint", "{} needs {:.2f} GB and {:.2f} GB are free", path,
+         static_cast<double>(size) / 1e9, static_cast<double>(space.available) / 1e9);
   const std::string text = text_of();
   const std::uint64_t length = text.size(), data = 8 + length;
   Writer writer(path);
@@ -290,24 +296,24 @@ Int8Matrix quantise(const at::Tensor& matrix) {
 Int8Weights int8_weights(const Checkpoint& source, const std::string& digest) {
   const std::string places[] = {(fs::path(source.folder()) / kFile).string(), user_cache(digest)};
   std::error_code ignored;
+  std::string found_wrong;
   for (const std::string& path : places) {
     if (!fs::exists(path, ignored)) continue;
     Int8Weights weights;
     const auto wrong = open_file(path, source, digest, weights);
     if (!wrong) return weights;
-    fmt::print(stderr, "[judge] {} {}: it is made again\n", path, *wrong);
+    found_wrong += fmt::format("[judge] {} {}: it is made again\n", path, *wrong);
   }
-  std::string reasons;
-  std::string code;
+  fmt::print(stderr, "{}", found_wrong);
+  std::string code, reasons;
   for (const std::string& path : places) {
     try {
-      fs::create_directories(fs::path(path).parent_path(), ignored);
       fmt::print(stderr, "[judge] converting the weights to int8, once: {}\n", path);
       write_file(path, source, digest);
     } catch (const Error& error) {
       if (error.code() != "disk_full" && error.code() != "write_failed") throw;
-      code = code == "disk_full" ? code : error.code();
-      reasons += (reasons.empty() ? "" : "; ") + std::string(error.what());
+      if (code != "disk_full") code = error.code();
+      reasons += (reasons.empty() ? "" : "; ") + error.sentence();
       continue;
     }
     Int8Weights weights;
@@ -316,13 +322,11 @@ Int8Weights int8_weights(const Checkpoint& source, const std::string& digest) {
            *wrong);
     return weights;
   }
-  double bytes = 0;
-  for (const TensorEntry& m : candidates(source))
-    bytes += static_cast<double>(m.shape[0]) * static_cast<double>(m.shape[1]);
-  fail(code, "checkpoint",
-       "int8 weights need {:.1f} GB beside {} or in $XDG_CACHE_HOME, but {}: free some space, set "
-       "XDG_CACHE_HOME to a folder with room, or do without --weights int8",
-       bytes * 1.04 / 1e9, source.folder(), reasons);
+  fail(
+      code, "checkpoint",
+      "--weights int8 needs a place for its file, but {}: free some space, set XDG_CACHE_HOME to a "
+      "folder with room, or do without --weights int8",
+      reasons);
 }
 
 }  // namespace bestreel::videoscore2

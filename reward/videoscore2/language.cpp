@@ -12,6 +12,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstring>
+
+#include "reward/videoscore2/kernels/attention.h"
 
 namespace bestreel::videoscore2 {
 namespace {
@@ -19,13 +24,18 @@ namespace {
 // The MLP is several times as wide as the model: a long prompt goes through it in parts.
 constexpr std::int64_t kMlpRows = 4096;
 
-// In groups that take the path with a fixed order for every output.
-at::Tensor by_row(const Linear& linear, const at::Tensor& x) {
-  constexpr std::int64_t kGroup = 8;
-  if (x.size(0) <= kGroup || !x.is_cpu()) return linear(x);
-  std::vector<at::Tensor> parts;
-  for (const at::Tensor& part : x.split(kGroup)) parts.push_back(linear(part));
-  return at::cat(parts);
+// Puts a row (kv_heads, head) in its place in a cache (kv_heads, capacity, head).
+void store(const at::Tensor& cache, std::int64_t place, const at::Tensor& rows, std::int64_t row) {
+  if (!cache.is_cpu()) {
+    cache.select(1, place).copy_(rows[row]);
+    return;
+  }
+  const std::int64_t bytes = cache.size(2) * static_cast<std::int64_t>(cache.element_size());
+  const auto* from = static_cast<const char*>(rows.const_data_ptr()) + row * cache.size(0) * bytes;
+  auto* to = static_cast<char*>(cache.mutable_data_ptr()) + place * bytes;
+  for (std::int64_t head = 0; head < cache.size(0); ++head)
+    std::memcpy(to + head * cache.size(1) * bytes, from + head * bytes,
+                static_cast<std::size_t>(bytes));
 }
 
 void silu_by_row(at::Tensor& x) {
@@ -113,8 +123,8 @@ Rotation LanguageModel::rotation(const at::Tensor& positions) const {
 }
 
 Rotation LanguageModel::rotation(std::int64_t first, std::int64_t count) const {
-  return rotation(at::arange(first, first + count, frequency_.options().dtype(at::kLong))
-                      .expand({3, count}));
+  return rotation(
+      at::arange(first, first + count, frequency_.options().dtype(at::kLong)).expand({3, count}));
 }
 
 at::Tensor LanguageModel::prompt_attention(const Layer& layer, const at::Tensor& x,
@@ -172,27 +182,59 @@ at::Tensor LanguageModel::decode_attention(std::size_t layer, const at::Tensor& 
   const std::int64_t head = config_.head_dim(), kv = config_.num_kv_heads;
   const std::int64_t group = config_.num_heads / kv;
   at::Tensor out = at::zeros({q.size(0), kv, group, head}, q.options());  // padding stays zero
-  std::int64_t ahead = 0;  // tokens of this step that stand before the row in its cache
+  std::vector<std::int64_t> places;  // of each row's token among its cache's own
   for (std::size_t r = 0; r < rows.size(); ++r) {
-    KvCache& cache = *rows[r].cache;
-    ahead = r > 0 && rows[r - 1].cache == &cache ? ahead + 1 : 0;
-    const auto row = static_cast<std::int64_t>(r);
-    const std::int64_t own = cache.length_ + ahead;
-    cache.keys_[layer].select(1, own).copy_(k[row]);
-    cache.values_[layer].select(1, own).copy_(v[row]);
-    const auto shared = [&](const at::Tensor& mine, const std::vector<at::Tensor>* stem) {
-      at::Tensor all = mine.narrow(1, 0, own + 1);
-      if (stem) all = at::cat({(*stem)[layer].narrow(1, 0, cache.stem_length()), all}, 1);
-      return all.unsqueeze(1).expand({kv, group, all.size(1), head});
-    };
-    const KvCache* stem = cache.stem_.get();
-    const at::Tensor query = q[row].view({kv, group, 1, head});
-    out[row].copy_(at::scaled_dot_product_attention(
-                       query, shared(cache.keys_[layer], stem ? &stem->keys_ : nullptr),
-                       shared(cache.values_[layer], stem ? &stem->values_ : nullptr))
-                       .squeeze(2));
+    const bool again = r > 0 && rows[r - 1].cache == rows[r].cache;
+    places.push_back(again ? places.back() + 1 : rows[r].cache->length_);
+    store(rows[r].cache->keys_[layer], places[r], k, static_cast<std::int64_t>(r));
+    store(rows[r].cache->values_[layer], places[r], v, static_cast<std::int64_t>(r));
+  }
+  if (q.is_cpu()) {
+    attend_on_cpu(layer, q, out, rows, places);
+  } else {
+    for (std::size_t r = 0; r < rows.size(); ++r) {
+      const auto row = static_cast<std::int64_t>(r);
+      const std::int64_t length = places[r] + 1;
+      const auto shared = [&](const at::Tensor& cache) {
+        return cache.narrow(1, 0, length).unsqueeze(1).expand({kv, group, length, head});
+      };
+      out[row].copy_(at::scaled_dot_product_attention(q[row].view({kv, group, 1, head}),
+                                                      shared(rows[r].cache->keys_[layer]),
+                                                      shared(rows[r].cache->values_[layer]))
+                         .squeeze(2));
+    }
   }
   return out.view({q.size(0), kv * group * head});
+}
+
+void LanguageModel::attend_on_cpu(std::size_t layer, const at::Tensor& q, at::Tensor& out,
+                                  std::span<const DecodeRow> rows,
+                                  std::span<const std::int64_t> places) const {
+  const std::int64_t head = config_.head_dim(), width = config_.num_heads * head;
+  const Element element = activations_ == at::kBFloat16 ? Element::kBFloat16 : Element::kFloat32;
+  const AttentionShape shape{.kv_heads = config_.num_kv_heads,
+                             .group = config_.num_heads / config_.num_kv_heads,
+                             .head = head,
+                             .scale = 1 / std::sqrt(static_cast<float>(head)),
+                             .activations = element,
+                             .cache = element};
+  const auto* query = static_cast<const char*>(q.const_data_ptr());
+  auto* result = static_cast<char*>(out.mutable_data_ptr());
+  const auto bytes = static_cast<std::size_t>(width) * q.element_size();
+  std::vector<std::array<KvPart, 2>> parts(rows.size());
+  std::vector<AttentionRow> attention;
+  for (std::size_t r = 0; r < rows.size(); ++r) {
+    const KvCache& cache = *rows[r].cache;
+    std::size_t count = 0;
+    const auto add = [&](const KvCache& part, std::int64_t length) {
+      parts[r][count++] = {part.keys_[layer].const_data_ptr(), part.values_[layer].const_data_ptr(),
+                           part.keys_[layer].stride(0), length};
+    };
+    if (cache.stem_) add(*cache.stem_, cache.stem_->length_);
+    add(cache, places[r] + 1);
+    attention.push_back({query + r * bytes, {parts[r].data(), count}, result + r * bytes});
+  }
+  attend(shape, attention);
 }
 
 at::Tensor LanguageModel::decode(const at::Tensor& embeddings,
@@ -212,21 +254,21 @@ at::Tensor LanguageModel::decode(const at::Tensor& embeddings,
   for (std::size_t i = 0; i < layers_.size(); ++i) {
     const Layer& layer = layers_[i];
     at::Tensor y = layer.attention_norm(x);
-    const at::Tensor q = rotate(by_row(layer.q, y).view({n, config_.num_heads, head}), turn);
-    const at::Tensor k = rotate(by_row(layer.k, y).view({n, config_.num_kv_heads, head}), turn);
-    const at::Tensor v = by_row(layer.v, y).view({n, config_.num_kv_heads, head});
-    x.add_(by_row(layer.o, decode_attention(i, q, k, v, rows)));
+    const at::Tensor q = rotate(layer.q(y).view({n, config_.num_heads, head}), turn);
+    const at::Tensor k = rotate(layer.k(y).view({n, config_.num_kv_heads, head}), turn);
+    const at::Tensor v = layer.v(y).view({n, config_.num_kv_heads, head});
+    x.add_(layer.o(decode_attention(i, q, k, v, rows)));
     y = layer.mlp_norm(x);
-    at::Tensor gate = by_row(layer.gate, y);
+    at::Tensor gate = layer.gate(y);
     silu_by_row(gate);
-    x.add_(by_row(layer.down, gate.mul_(by_row(layer.up, y))));
+    x.add_(layer.down(gate.mul_(layer.up(y))));
   }
   for (const DecodeRow& row : rows) ++row.cache->length_;
   return norm_(x);
 }
 
 at::Tensor LanguageModel::logits(const at::Tensor& hidden) const {
-  return by_row(head_, hidden).to(at::kFloat);
+  return head_(hidden).to(at::kFloat);
 }
 
 }  // namespace bestreel::videoscore2

@@ -26,8 +26,8 @@ class KvCache {
   KvCache(const TextConfig& config, std::int64_t capacity, at::TensorOptions options);
 
   /// An empty continuation of `stem` with room for `capacity` tokens more. On the CPU the stem is
-  /// shared; elsewhere it is copied, since library attention wants one tensor. The stem may no
-  /// longer be written.
+  /// shared; elsewhere it is copied, since the library's attention wants one tensor. The stem may
+  /// no longer be written.
   static KvCache fork(std::shared_ptr<const KvCache> stem, std::int64_t capacity);
 
   std::int64_t length() const { return stem_length() + length_; }
@@ -52,11 +52,12 @@ struct DecodeRow {
 };
 
 /// Note [A row is alone]: a decode step runs the tokens of many sequences in one pass over the
-/// weights, and yet each row has the bits that it would have alone (P1). On the CPU projections sum
-/// each output in a fixed order; attention is per sequence; and what libtorch vectorises goes row by
-/// row where the scalar tail of a loop has other bits than its body (SiLU; the rotation is a table
-/// made once a sequence). Additions, products, roots and conversions are exact or rounded once
-/// either way. On other devices see Note [One shape].
+/// weights, and yet each row has the bits that it would have alone (P1). On the CPU projections and
+/// attention are kernels that sum each output in a fixed order; a library's product would not do,
+/// not even row by row, since its bits depend on how its operands are aligned. What libtorch
+/// vectorises goes row by row where the scalar tail of a loop has other bits than its body (SiLU;
+/// the rotation is a table made once a sequence). Additions, products, roots and conversions are
+/// exact or rounded once either way. On other devices see Note [One shape].
 class LanguageModel {
  public:
   LanguageModel(const Weights& weights, const TextConfig& config);
@@ -94,6 +95,8 @@ class LanguageModel {
                               at::Tensor& keys, at::Tensor& values, std::int64_t queries) const;
   at::Tensor decode_attention(std::size_t layer, const at::Tensor& q, const at::Tensor& k,
                               const at::Tensor& v, std::span<const DecodeRow> rows) const;
+  void attend_on_cpu(std::size_t layer, const at::Tensor& q, at::Tensor& out,
+                     std::span<const DecodeRow> rows, std::span<const std::int64_t> places) const;
 
   TextConfig config_;
   at::ScalarType activations_;

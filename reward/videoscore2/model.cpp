@@ -46,7 +46,7 @@ Model::Model(CheckpointConfig config, Tokenizer tokenizer, const Weights& weight
 }
 
 std::shared_ptr<const Model> Model::load(const std::string& folder, at::ScalarType activations,
-                                         at::Device device) {
+                                         bool int8, at::Device device) {
   CheckpointConfig config = read_checkpoint_config(folder);
   Tokenizer tokenizer = Tokenizer::from_file(folder + "/tokenizer.json");
   if (tokenizer.vocabulary_size() > config.model.text.vocab_size)
@@ -56,9 +56,10 @@ std::shared_ptr<const Model> Model::load(const std::string& folder, at::ScalarTy
          folder, tokenizer.vocabulary_size() - 1, config.model.text.vocab_size);
   const Checkpoint checkpoint = Checkpoint::open(folder);
   std::string digest = digest_of(config, checkpoint);
-  return std::shared_ptr<const Model>(new Model(std::move(config), std::move(tokenizer),
-                                                Weights(checkpoint.to(device), activations),
-                                                std::move(digest), device));
+  const Weights weights(checkpoint.to(device), activations,
+                        int8 ? int8_weights(checkpoint, digest) : Int8Weights{});
+  return std::shared_ptr<const Model>(
+      new Model(std::move(config), std::move(tokenizer), weights, std::move(digest), device));
 }
 
 Prompt Model::prefill(const std::vector<std::int64_t>& prompt, const at::Tensor& patches,

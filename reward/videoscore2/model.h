@@ -23,7 +23,7 @@ namespace bestreel::videoscore2 {
 struct Prompt {
   std::shared_ptr<const KvCache> cache;
   std::int64_t position = 0;  ///< rotary position of the next token, in all three axes
-  at::Tensor hidden;          ///< normalised hidden states: (1, hidden) of the last token, or of all
+  at::Tensor hidden;  ///< normalised hidden states: (1, hidden) of the last token, or of all
 };
 
 /// A reading of a prompt: the cache behind it, and how its tokens are turned.
@@ -43,8 +43,9 @@ class Model {
  public:
   /// `activations`: kFloat or kBFloat16. Errors of read_checkpoint_config, Checkpoint::open,
   /// Tokenizer::from_file and Weights.
+  /// `int8`: the decoder's matrices in int8 (int8_weights.h).
   static std::shared_ptr<const Model> load(const std::string& folder, at::ScalarType activations,
-                                           at::Device device = at::kCPU);
+                                           bool int8 = false, at::Device device = at::kCPU);
 
   const CheckpointConfig& config() const { return config_; }
   const Tokenizer& tokenizer() const { return tokenizer_; }

@@ -132,8 +132,7 @@ void AnswerWriter::take_free(std::int64_t token) {
   const std::size_t from = before - std::min(before, mark.size());
   if (answer_begin_ < 0 && reading_.text.find(mark, from) != std::string::npos)
     answer_begin_ = size();
-  const bool spent =
-      answer_begin_ < 0 ? size() >= budget_ : size() - answer_begin_ >= kAnswerRoom;
+  const bool spent = answer_begin_ < 0 ? size() >= budget_ : size() - answer_begin_ >= kAnswerRoom;
   if (ended && finish_free())
     done_ = true;
   else if (ended || spent)
@@ -173,10 +172,11 @@ void AnswerWriter::force() {
     // What follows </think> stays as far as it is how the block begins.
     const std::size_t answer = found + mark.size();
     const auto tail = [&](std::int64_t tokens) {
-      return std::string_view(reading_.text).substr(answer,
-                                             text_ends_[static_cast<std::size_t>(tokens - 1)] - answer);
+      return std::string_view(reading_.text)
+          .substr(answer, text_ends_[static_cast<std::size_t>(tokens - 1)] - answer);
     };
-    std::int64_t keep = std::lower_bound(text_ends_.begin(), text_ends_.end(), answer) - text_ends_.begin() + 1;
+    std::int64_t keep =
+        std::lower_bound(text_ends_.begin(), text_ends_.end(), answer) - text_ends_.begin() + 1;
     const auto agrees = [&](std::int64_t tokens) {
       return tail(tokens).size() < block.size() && block.starts_with(tail(tokens)) &&
              !ends(reading_.tokens[static_cast<std::size_t>(tokens - 1)]);

@@ -51,8 +51,8 @@ struct AnswerTokens {
 
 /// What a decode step brings back of one reading.
 struct StepOutcome {
-  bool finite = false;     ///< every logit is a number
-  std::int64_t token = 0;  ///< chosen among the whole vocabulary
+  bool finite = false;                       ///< every logit is a number
+  std::int64_t token = 0;                    ///< chosen among the whole vocabulary
   std::array<double, 5> raw{}, processed{};  ///< logits of the five digits
 };
 

@@ -19,6 +19,7 @@
 #include "reward/videoscore2/answer.h"
 #include "reward/videoscore2/batch.h"
 #include "reward/videoscore2/frames.h"
+#include "reward/videoscore2/kernels/isa.h"
 #include "reward/videoscore2/model.h"
 #include "reward/videoscore2/prompt.h"
 #include "reward/videoscore2/reader.h"
@@ -39,6 +40,9 @@ at::Device device_of(const VideoScore2Options& options) {
 }
 
 void check(const VideoScore2Options& o) {
+  current_isa();  // a wrong BESTREEL_ISA is refused before anything is read
+  if (o.weights != "file" && o.weights != "int8")
+    fail_usage("score", "--weights must be file or int8 but got \"{}\"", o.weights);
   if (o.folder.empty()) fail_usage("score", "the judge's folder must not be empty");
   if (o.threads < 0) fail_usage("score", "--threads must be at least 1 but got {}", o.threads);
   if (o.rationale < 0)
@@ -117,9 +121,7 @@ class SpanSource final : public RequestSource {
     const std::size_t i = next_++;
     return Item{i, requests_[i], stop_};
   }
-  void done(std::uint64_t ticket, Result result) override {
-    results_[ticket] = std::move(result);
-  }
+  void done(std::uint64_t ticket, Result result) override { results_[ticket] = std::move(result); }
   std::vector<Result> results() && { return std::move(results_); }
 
  private:
@@ -150,9 +152,9 @@ class Stream {
       : setup_(setup),
         source_(source),
         lane_(lane),
-        batch_(setup.model, videoscore2_profile(), setup.options.slots,
-               {.sample = setup.options.temperature > 0, .temperature = setup.options.temperature}) {
-  }
+        batch_(
+            setup.model, videoscore2_profile(), setup.options.slots,
+            {.sample = setup.options.temperature > 0, .temperature = setup.options.temperature}) {}
 
   void run() {
     for (;;) {
@@ -220,9 +222,9 @@ class Stream {
         plan_frames(request.video->info(), {options.fps, options.max_frames}, config.processor);
     const Grid& grid = job.plan.grid;
     const std::int64_t unit = config.processor.merge_size * config.processor.merge_size;
-    job.tokens =
-        prompt_ids(model.tokenizer(), config.chat, query_text(setup_.query, request.condition.prompt),
-                   config.model.video_token_id, grid[0] * grid[1] * grid[2] / unit);
+    job.tokens = prompt_ids(model.tokenizer(), config.chat,
+                            query_text(setup_.query, request.condition.prompt),
+                            config.model.video_token_id, grid[0] * grid[1] * grid[2] / unit);
     // A short context leaves less room for reasons; the scores always have theirs.
     const auto size = static_cast<std::int64_t>(job.tokens.size());
     const std::int64_t limit = config.model.text.max_positions;
@@ -332,7 +334,8 @@ class VideoScore2Judge final : public Judge {
   explicit VideoScore2Judge(const VideoScore2Options& options)
       : setup_{.options = options,
                .query = find_template(options.folder, options.template_file),
-               .model = Model::load(options.folder, activations_of(options), device_of(options))},
+               .model = Model::load(options.folder, activations_of(options),
+                                    options.weights == "int8", device_of(options))},
         lane_(device_of(options), /*high_priority=*/true) {
     AnswerTokens::of(setup_.model->tokenizer());  // refuses a tokenizer that cannot score
     if (setup_.options.fps == 0) setup_.options.fps = videoscore2_profile().fps;
@@ -342,13 +345,15 @@ class VideoScore2Judge final : public Judge {
     // Everything that can change a score, except the thread count, which a run stores.
     const std::string settings =
         fmt::format("{} {} {} {} {} {} {} {} {}", setup_.model->digest(), setup_.query.hash,
-                    options.dtype, options.rationale, setup_.options.fps, options.max_frames,
+                    options.dtype + (options.weights == "int8" ? " int8" : ""),
+                    options.rationale, setup_.options.fps, options.max_frames,
                     options.temperature, options.temperature > 0 ? options.seed : 0,
                     options.readings);
     // Another kind of device rounds otherwise.
     const at::Device device = device_of(options);
     const std::string place = device.is_cpu() ? "" : c10::DeviceTypeName(device.type());
-    info.id = fmt::format("{}-{:.16}", info.name, sha256(settings + place));
+    info.id = fmt::format("{}{}-{:.16}", info.name, options.weights == "int8" ? "-int8" : "",
+                          sha256(settings + place));
     for (const ProfileDimension& dimension : videoscore2_profile().dimensions)
       info.dimensions.push_back(dimension.name);
   }

@@ -20,13 +20,17 @@ struct VideoScore2Options {
   /// "bf16": bfloat16 activations, for a bfloat16 checkpoint.
   std::string dtype = "fp32";
   std::string device = "cpu";  ///< "cuda" or "cuda:1": of the weights and of all that is computed
+  /// "file": the weights as they are; "int8": the decoder's in a byte each, converted once into a
+  /// file beside the checkpoint, or in the user's cache where that is read-only. Half the memory
+  /// traffic of a step for scores that differ a little, hence another judge id.
+  std::string weights = "file";
   int threads = 0;  ///< of the judging thread's operators; 0: libtorch's default
 
   /// Tokens until </think>, fewer where the model's context ends before; 0: scores at once,
   /// without reasons.
   std::int64_t rationale = 1024;
-  double fps = 0;                 ///< frames a second that the judge looks at; 0: its own, 2
-  std::int64_t max_frames = 0;    ///< 0: the reference's limit of 768
+  double fps = 0;               ///< frames a second that the judge looks at; 0: its own, 2
+  std::int64_t max_frames = 0;  ///< 0: the reference's limit of 768
 
   double temperature = 0;  ///< 0: greedy
   std::uint64_t seed = 0;  ///< of the first reading; reading k uses seed + k
@@ -40,7 +44,8 @@ struct VideoScore2Options {
 ///
 /// Errors: UsageError for options out of range; "checkpoint_missing", "checkpoint_foreign",
 /// "checkpoint_unsupported", "shard_missing", "safetensors_malformed", "shape_mismatch",
-/// "json_malformed", "tokenizer_unsuitable", "chat_format_unsupported", "template_malformed".
+/// "json_malformed", "tokenizer_unsuitable", "chat_format_unsupported", "template_malformed",
+/// "isa_unavailable"; with int8 weights "disk_full", "write_failed".
 ///
 /// Failures of a judgement: "usage" (empty prompt), "prompt_too_long", "video_unsuitable",
 /// "logits_not_finite", "engine_failed" (memory), "cancelled", and what Video::read throws.

@@ -3,6 +3,8 @@
 #include <ATen/Parallel.h>
 #include <c10/core/InferenceMode.h>
 
+#include <malloc.h>
+
 #include <chrono>
 #include <functional>
 #include <map>
@@ -59,7 +61,8 @@ class WanEngine final : public Engine {
     }
     capabilities_.name = "wan";
     capabilities_.id = fmt::format(
-        "wan/{} {}x{}x{} fps={}/{} steps={} guidance={}{} noise={}/{}", pipeline_->digest().substr(0, 16),
+        "wan/{} weights={} {}x{}x{} fps={}/{} steps={} guidance={}{} noise={}/{}",
+        pipeline_->digest().substr(0, 16), pipeline_->weights().substr(0, 16),
         s.size.width, s.size.height, s.size.frames, options_.fps.num, options_.fps.den, s.steps, s.guidance,
         s.guidance_2 ? fmt::format("/{}", *s.guidance_2) : "", static_cast<int>(s.noise.stochastic), s.noise.eta);
     // Another kind of device rounds otherwise.
@@ -87,9 +90,10 @@ class WanEngine final : public Engine {
     for (int step = 0; step < capabilities_.steps && !wave.empty();) {
       const int next = observer.next_stop(step);
       std::vector<Live> arrived;
-      for (Live& live : wave) {
-        if (!observer.grant(live.id, step, next)) continue;
-        if (take_to(live, next, observer)) arrived.push_back(std::move(live));
+      for (std::size_t i = 0; i < wave.size(); ++i) {
+        if (!observer.grant(wave[i].id, step, next)) continue;
+        const auto spare = [&] { return free_memory(wave, wave[i].id, arrived); };
+        if (take_to(wave[i], next, observer, spare)) arrived.push_back(std::move(wave[i]));
       }
       wave = next < capabilities_.steps ? resample(std::move(arrived), observer.decide(next))
                                         : std::vector<Live>{};
@@ -101,7 +105,9 @@ class WanEngine final : public Engine {
   struct Live {
     CandidateId id = 0;
     std::string key;
-    Trajectory trajectory;
+    Noise noise = Noise::seed(0);
+    ConditioningPtr conditioning;
+    std::optional<Trajectory> trajectory;  ///< begun when its first step is due
   };
 
   std::vector<Live> begin(std::span<const Start> starts, Observer& observer) {
@@ -114,10 +120,7 @@ class WanEngine final : public Engine {
           conditioning = pipeline_->encode(start.condition.prompt, start.condition.negative,
                                            options_.settings.guidance > 1);
         }
-        const std::string key = start.noise.text();
-        wave.push_back({start.id, key,
-                        pipeline_->start(conditioning, options_.settings,
-                                         draw(start.noise, *pipeline_, options_.settings.size), key)});
+        wave.push_back({start.id, start.noise.text(), start.noise, conditioning, {}});
       } catch (const Error& error) {
         observer.failed(start.id, 0, {error.code(), error.what()}, {});
       }
@@ -126,17 +129,54 @@ class WanEngine final : public Engine {
     return wave;
   }
 
-  /// Denoises one candidate to `next`, shows it there. False: it failed, or came to its end.
-  bool take_to(Live& live, int next, Observer& observer) {
-    Clock::time_point begin = Clock::now();
-    const std::int64_t before = live.trajectory.forwards();
-    const auto spent = [&] {
-      return Spent{static_cast<double>(live.trajectory.forwards() - before), since(begin), 0};
-    };
+  /// The smaller plan when memory runs out: nothing is held for the others but what a step needs, and
+  /// what the allocator keeps goes back to the system.
+  static void free_memory(std::vector<Live>& wave, CandidateId running, std::vector<Live>& arrived) {
+    for (auto* group : {&wave, &arrived}) {
+      for (Live& live : *group) {
+        if (live.id != running && live.trajectory) live.trajectory->forget_last();
+      }
+    }
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
+  }
+
+  /// `work`; once more after `spare` where memory ran out.
+  template <typename Work, typename Spare>
+  static auto sparing(const Work& work, const Spare& spare) {
     try {
-      while (live.trajectory.step() < next) live.trajectory.advance();
+      return work();
     } catch (const Error& error) {
-      observer.failed(live.id, static_cast<int>(live.trajectory.step()), {error.code(), error.what()}, spent());
+      if (error.code() != "out_of_memory") throw;
+    }
+    spare();
+    return work();
+  }
+
+  void advance(Live& live) const {
+    if (!live.trajectory) {
+      live.trajectory = pipeline_->start(live.conditioning, options_.settings,
+                                         draw(live.noise, *pipeline_, options_.settings.size), live.key);
+    }
+    // A copy shares its tensors; where the step fails, the trajectory is as it was before.
+    Trajectory next = *live.trajectory;
+    next.advance();
+    live.trajectory = std::move(next);
+  }
+
+  /// Denoises one candidate to `next`, shows it there. False: it failed, or came to its end.
+  template <typename Spare>
+  bool take_to(Live& live, int next, Observer& observer, const Spare& spare) {
+    Clock::time_point begin = Clock::now();
+    const auto forwards = [&] { return live.trajectory ? live.trajectory->forwards() : 0; };
+    const auto step = [&] { return live.trajectory ? static_cast<int>(live.trajectory->step()) : 0; };
+    const std::int64_t before = forwards();
+    const auto spent = [&] { return Spent{static_cast<double>(forwards() - before), since(begin), 0}; };
+    try {
+      while (step() < next) sparing([&] { advance(live); }, spare);
+    } catch (const Error& error) {
+      observer.failed(live.id, step(), {error.code(), error.what()}, spent());
       return false;
     }
     observer.advanced(live.id, next, spent());
@@ -145,9 +185,14 @@ class WanEngine final : public Engine {
     begin = Clock::now();
     Shown shown = Failure{};
     try {
-      const at::Tensor latents = last ? live.trajectory.x() : live.trajectory.x0_hat();
-      shown = make_device_video(
-          (!last && preview_ ? preview_->frames(latents) : pipeline_->decode(latents)).contiguous(), options_.fps);
+      const at::Tensor latents = last ? live.trajectory->x() : live.trajectory->x0_hat();
+      shown = sparing(
+          [&] {
+            return make_device_video(
+                (!last && preview_ ? preview_->frames(latents) : pipeline_->decode(latents)).contiguous(),
+                options_.fps);
+          },
+          spare);
     } catch (const Error& error) {
       shown = Failure{error.code(), error.what()};
     }
@@ -156,6 +201,7 @@ class WanEngine final : public Engine {
       observer.preview(live.id, next, std::move(shown), decoding);
       return true;
     }
+    live.trajectory.reset();
     // It is judged while the next is denoised.
     if (std::holds_alternative<Failure>(shown)) {
       observer.failed(live.id, next, std::get<Failure>(shown), decoding);
@@ -180,7 +226,7 @@ class WanEngine final : public Engine {
         next.push_back(from);
       } else {
         const std::string key = fmt::format("{}/fork {}", from.key, slot.key);
-        next.push_back({slot.id, key, from.trajectory.fork(key)});
+        next.push_back({slot.id, key, from.noise, from.conditioning, from.trajectory->fork(key)});
       }
     }
     return next;

@@ -6,6 +6,8 @@
 #include <c10/core/InferenceMode.h>
 #include <c10/util/Exception.h>
 
+#include <algorithm>
+#include <filesystem>
 #include <mutex>
 #include <new>
 
@@ -63,6 +65,20 @@ std::shared_ptr<const Lora> open_lora(const LoadOptions& options, const std::str
   return Lora::open(options.lora, names);
 }
 
+std::string fingerprint(const std::string& folder, const PipelineConfig& config) {
+  std::string parts = Checkpoint::open(folder + "/transformer", kStem).fingerprint();
+  if (config.transformer_2) parts += Checkpoint::open(folder + "/transformer_2", kStem).fingerprint();
+  parts += Checkpoint::open(folder + "/vae", kStem).fingerprint();
+  parts += Checkpoint::open(folder + "/text_encoder").fingerprint();
+  std::vector<std::string> files;
+  std::error_code missing;  // the tokenizer itself says so
+  for (const auto& file : std::filesystem::directory_iterator(folder + "/tokenizer", missing))
+    if (file.is_regular_file()) files.push_back(file.path().string());
+  std::sort(files.begin(), files.end());
+  for (const std::string& file : files) parts += sha256_file(file);
+  return sha256(parts);
+}
+
 }  // namespace
 
 struct Conditioning::Contexts {
@@ -72,7 +88,7 @@ struct Conditioning::Contexts {
 struct Pipeline::Impl {
   LoadOptions options;
   PipelineConfig config;
-  std::string digest;
+  std::string digest, weights;
   at::ScalarType dtype = at::kFloat;
   std::optional<Transformer> transformers[2];  // high noise, low noise
   std::optional<VaeDecoder> decoder;
@@ -99,6 +115,7 @@ std::shared_ptr<Pipeline> Pipeline::load(const LoadOptions& options) {
   for (const LoraFile& file : options.lora)
     identity += sha256_file(file.path) + fmt::format("{}", file.scale);
   impl->digest = sha256(identity);
+  impl->weights = fingerprint(folder, impl->config);
   guarded("pipeline", [&] {
     const auto load_transformer = [&](const char* part, const TransformerConfig& config) {
       const std::string path = folder + "/" + part;
@@ -117,6 +134,7 @@ std::shared_ptr<Pipeline> Pipeline::load(const LoadOptions& options) {
 const PipelineConfig& Pipeline::config() const { return impl_->config; }
 at::Device Pipeline::device() const { return impl_->options.device; }
 const std::string& Pipeline::digest() const { return impl_->digest; }
+const std::string& Pipeline::weights() const { return impl_->weights; }
 
 ConditioningPtr Pipeline::encode(const std::string& prompt, const std::string& negative,
                                  bool with_negative) {
@@ -241,13 +259,20 @@ at::Tensor Pipeline::decode(const at::Tensor& latents) const {
     if (!at::isfinite(latents).all().item<bool>())
       fail("latents_not_finite", "decode",
            "the latents must be finite but hold NaN or infinity: this candidate is lost; if it "
-           "happens often, use fp32");
+           "happens often, use fp32, and check the checkpoint's weights");
     std::vector<at::Tensor> chunks;
+    at::Tensor finite;  // asked once at the end, so that nothing waits between the chunks
     impl_->decoder->decode(latents, [&](const at::Tensor& frames) {
+      const at::Tensor all = at::isfinite(frames).all();
+      finite = finite.defined() ? finite.logical_and(all) : all;
       // export_to_video multiplies by 255 and cuts, it does not round.
       chunks.push_back(
           frames.to(at::kFloat).mul(0.5).add_(0.5).clamp_(0, 1).mul_(255).to(at::kByte));
     });
+    if (!finite.item<bool>())
+      fail("latents_not_finite", "decode",
+           "the decoder made NaN or infinity of finite latents: this candidate is lost; use "
+           "--vae-dtype fp32, and check the weights of the vae");
     return at::cat(chunks);
   });
 }

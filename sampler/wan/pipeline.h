@@ -61,8 +61,11 @@ class BESTREEL_API Trajectory {
   /// Denoiser forwards so far, this trajectory's forks not included: each guidance branch is one.
   std::int64_t forwards() const { return forwards_; }
 
-  /// One step. Errors: "out_of_memory", "engine_failed".
+  /// One step. Errors: "out_of_memory", "engine_failed"; a copy made before can take it again.
   void advance();
+
+  /// Drops what the last step has shown, x0_hat() and v(): the next step needs neither.
+  void forget_last() { last_ = {}; }
 
   /// A copy whose later noise (of stochastic steps) is named by `key`.
   Trajectory fork(std::string key) const;
@@ -96,6 +99,9 @@ class BESTREEL_API Pipeline : public std::enable_shared_from_this<Pipeline> {
   at::Device device() const;
   /// Torch-free name of the checkpoint and of what was loaded: sha256, for runs.
   const std::string& digest() const;
+  /// A cheap fingerprint of all weights and of the tokenizer (Checkpoint::fingerprint), for runs: who
+  /// trains a checkpoint further leaves its configuration as it was.
+  const std::string& weights() const;
 
   /// `negative` is not encoded where guidance is 1 and it is not needed: pass with_negative false.
   ConditioningPtr encode(const std::string& prompt, const std::string& negative,

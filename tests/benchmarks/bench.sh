@@ -10,7 +10,10 @@ list() {
 ./run bench full-size [--dtype fp32|bf16] [--tokens N] the same engine with Qwen2.5-VL-7B's geometry and
                                                        random weights (20 GB of scratch disk)
 ./run bench tinyworld                                  the small judge and generator against the oracle
-./run bench sampler [--rounds 3]                       text encoder, denoiser and decoder beside diffusers
+./run bench sampler [--rounds 3] [--full-size]         text encoder, denoiser and decoder beside diffusers, and
+                                                       best-of-8 beside diffusers and transformers
+./run bench overlap [--rounds 3]                       judging while denoising, on against off
+./run bench kill [--kills 30] [--strategy all]         SIGKILL at random instants: winner, scores, files
 ./run bench selection [--prompts 40] [-n 8]            what best-of-n, halving and race pick, against truth
 ./run bench build                                      a clean build, timed
 TEXT
@@ -24,6 +27,8 @@ case $name in
   full-size) exec "$root/.deps/venv/bin/python" "$root/tests/benchmarks/full_size.py" "$@" ;;
   tinyworld) exec "$root/.deps/venv/bin/python" "$root/examples/tinyworld/evaluate.py" "$@" ;;
   sampler) exec "$root/.deps/venv/bin/python" "$root/tests/benchmarks/sampler_bench.py" "$BESTREEL_BIN" "$@" ;;
+  overlap) exec "$root/.deps/venv/bin/python" "$root/tests/benchmarks/overlap_bench.py" "$@" ;;
+  kill) exec "$root/.deps/venv/bin/python" "$root/tests/benchmarks/kill_bench.py" "$@" ;;
   selection) exec "$root/.deps/venv/bin/python" "$root/tests/benchmarks/selection_bench.py" "$@" ;;
   build)
     scratch=$(mktemp -d)

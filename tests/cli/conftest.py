@@ -1,5 +1,6 @@
 """A runner for the bestreel command, and a small set of videos."""
 
+import os
 import subprocess
 
 import pytest
@@ -41,3 +42,15 @@ def small_videos(tmp_path_factory, ffmpeg, clips):
     for name, chain in filters.items():
         ffmpeg(*common, "-vf", chain, "-c:v", "libx264", "-crf", "16", "-pix_fmt", "yuv420p", folder / name)
     return folder
+
+
+@pytest.fixture
+def tiny_disk(tmp_path):
+    """A file system of 300 KiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if os.geteuid() != 0 or subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", folder], capture_output=True).returncode:
+        pytest.skip("mounting a small disk needs root and the right to mount")
+    yield folder
+    subprocess.run(["umount", folder], check=True)

@@ -1,5 +1,6 @@
 """`bestreel generate`, `resume` and `replay` with the shipped tiny generator and the oracle as judge."""
 
+import hashlib
 import json
 import os
 import pathlib
@@ -8,22 +9,10 @@ import signal
 import subprocess
 import time
 
+import av
+import numpy as np
 import pytest
-
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-GENERATOR = ROOT / "examples/tinyworld/checkpoints/generator"
-PROMPT = "a large red circle moves left over a gray background"
-USUAL = {"--model": GENERATOR, "--size": "64x64", "--frames": 17, "--fps": 4, "--steps": 6, "--guidance": 2,
-         "--judge": "tinyworld-oracle", "--threads": 1}
-
-
-def options(*override):
-    """The usual options, some of them replaced: an option may be given once."""
-    chosen = USUAL | dict(zip(override[::2], override[1::2]))
-    return [word for pair in chosen.items() for word in pair]
-
-
-SMALL = options()
+from tiny import GENERATOR, PROMPT, SMALL, export, files_of, options, without_paths
 
 
 @pytest.fixture(scope="module")
@@ -32,20 +21,6 @@ def finished(bestreel, tmp_path_factory):
     done = bestreel("generate", *SMALL, "-p", PROMPT, "-n", 4, "--out", out)
     assert done.returncode == 0, done.stderr
     return out
-
-
-def export(bestreel, run):
-    done = bestreel("export", run, "--format", "jsonl")
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
-
-
-def files_of(run):
-    return {str(path.relative_to(run)): path.read_bytes() for path in sorted(run.rglob("*.mp4"))}
-
-
-def without_paths(rows, run):
-    return json.loads(json.dumps(rows).replace(str(run), "RUN"))
 
 
 def test_the_best_candidate_comes_out(bestreel, finished):
@@ -66,6 +41,43 @@ def test_a_candidate_does_not_depend_on_the_number_of_candidates(bestreel, finis
     four, two = files_of(finished), files_of(tmp_path / "two")
     common = [name for name in two if name != "best.mp4"]
     assert len(common) == 2 and all(two[name] == four[name] for name in common)
+
+
+def test_lossless_keeps_the_engines_own_frames(bestreel, binaries, finished, tmp_path):
+    """FFV1 beside each mp4, decoded by another program: the engine's frames bit for bit. The mp4 are as
+    without it, the best has both, the export names it."""
+    run = tmp_path / "run"
+    done = bestreel("generate", *SMALL, "-p", PROMPT, "-n", 2, "--lossless", "--out", run)
+    assert done.returncode == 0, done.stderr
+    two = files_of(run)
+    assert all(data == files_of(finished)[name] for name, data in two.items() if name != "best.mp4")
+    for seed, row in enumerate(export(bestreel, run)):
+        request = tmp_path / "request.json"
+        request.write_text(json.dumps(dict(
+            folder=str(GENERATOR), prompt=PROMPT, negative="", seed=seed, width=64, height=64, frames=17, steps=6,
+            guidance=2, threads=1, values=False)))
+        subprocess.run([binaries / "wan_dump", "generate", request, tmp_path], check=True)
+        made = np.fromfile(tmp_path / "frames.u8", np.uint8).reshape(17, 3, 64, 64)
+        kept = run / row["lossless"]
+        with av.open(str(kept)) as file:
+            read = np.stack([frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)])
+        assert np.array_equal(read.transpose(0, 3, 1, 2), made)
+        assert hashlib.sha256(kept.read_bytes()).hexdigest() == row["lossless_sha256"]
+        if row["winner"]:
+            assert (run / "best.mkv").read_bytes() == kept.read_bytes()
+
+
+def test_rerank_shows_each_judges_rewards_apart(bestreel, tmp_path):
+    """The dear judge gives less to everyone and still decides: a column each, its own come first."""
+    run = tmp_path / "run"
+    done = bestreel("generate", *options("--steps", 2), "--judge", "pixels", "-p", PROMPT, "-n", 3, "--strategy",
+                    "rerank", "--keep", 2, "--out", run)
+    assert done.returncode == 0, done.stderr
+    head, *rows = [line.split() for line in done.stdout.splitlines()[:4]]
+    assert head[:4] == ["rank", "video", "reward:2", "reward:1"]
+    assert [row[2] == "-" for row in rows] == [False, False, True]
+    page = (run / "report.html").read_text()
+    assert page.index("reward by pixels") < page.index("reward by tinyworld-oracle") and "mean rank" not in page
 
 
 def test_a_candidate_is_replayed_bit_for_bit(bestreel, finished, tmp_path):
@@ -125,6 +137,9 @@ def test_many_prompts_go_on_after_a_failed_one(bestreel, tmp_path):
 @pytest.mark.parametrize("arguments, code, words", [
     (["--n", 0], 2, "n must be between 1 and"),
     (["--size", "63x64"], 2, "multiple of"),
+    (["--size", "0x64"], 2, "multiple of"),
+    (["--size", "64"], 2, "WIDTHxHEIGHT"),
+    (["--judge-threads", 0], 2, "judge-threads must be between 1 and"),
     (["--frames", 16], 2, "k + 1"),
     (["--steps", 0], 2, "steps must be"),
     (["--strategy", "luck"], 2, "best-of-n, rerank, race or halving"),

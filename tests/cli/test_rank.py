@@ -275,18 +275,6 @@ def undisturbed(program, small_videos, tmp_path_factory):
     return out, time.monotonic() - begin
 
 
-@pytest.fixture
-def tiny_disk(tmp_path):
-    """A file system of 300 KiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if os.geteuid() != 0 or subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", folder], capture_output=True).returncode:
-        pytest.skip("mounting a small disk needs root and the right to mount")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
-
-
 def test_a_full_disk_is_a_sentence_and_loses_nothing(bestreel, small_videos, tiny_disk):
     out = tiny_disk / "run"
     filler = tiny_disk / "filler"

@@ -166,7 +166,7 @@ TEST(JudgeOnDevice, WeightsAreCopiedOnce) {
 
 // A tensor in the wrong place is found, not moved.
 TEST(JudgeOnDevice, MixedPlacementRaises) {
-  const auto model = videoscore2::Model::load(kFolder, at::kFloat, fake::device());
+  const auto model = videoscore2::Model::load(kFolder, at::kFloat, false, fake::device());
   const at::Tensor ids = at::tensor({1, 2, 3}, at::kLong);
   EXPECT_NO_THROW(model->language().embed(ids.to(fake::device())));
   EXPECT_THROW(model->language().embed(ids), c10::Error);

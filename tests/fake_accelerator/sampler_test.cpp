@@ -118,14 +118,15 @@ TEST(SamplerOnDevice, NoHostReadInADenoisingStep) {
   }
 }
 
-// Decoding reads one truth: whether the latents are numbers.
-TEST(SamplerOnDevice, OneHostReadADecoding) {
+// Decoding reads two truths, none between its chunks: whether the latents and the frames are
+// numbers.
+TEST(SamplerOnDevice, TwoHostReadsADecoding) {
   const PipelinePtr& pipeline = on_fake();
   const at::Tensor latents = pipeline->noise(1, settings().size);
   fake::reset_counters();
   pipeline->decode(latents);
-  EXPECT_EQ(fake::counters().host_reads(), 1);
-  EXPECT_EQ(fake::counters().waits(), 1);
+  EXPECT_EQ(fake::counters().host_reads(), 2);
+  EXPECT_EQ(fake::counters().waits(), 2);
 }
 
 // Loading copies each weight once, in the bytes of the file.
@@ -180,7 +181,7 @@ class Watcher final : public Observer {
 };
 
 // A whole wave: what is shown stays on the device until somebody of the CPU asks, and nothing but
-// each decoding's one truth is read before.
+// each decoding's two truths are read before.
 TEST(SamplerOnDevice, WaveStaysOnTheDevice) {
   const PipelinePtr& pipeline = on_fake();
   const std::unique_ptr<Engine> engine =
@@ -191,7 +192,7 @@ TEST(SamplerOnDevice, WaveStaysOnTheDevice) {
   fake::reset_counters();
   engine->run(starts, watcher);
   ASSERT_EQ(watcher.videos.size(), 4u);
-  EXPECT_EQ(fake::counters().host_reads(), 4);
+  EXPECT_EQ(fake::counters().host_reads(), 8);
   EXPECT_EQ(fake::counters().events_recorded, 4);
 
   const std::vector<std::int64_t> even{0, 2, 4}, uneven{4, 0, 1};

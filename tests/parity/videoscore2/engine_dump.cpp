@@ -21,6 +21,25 @@ at::ScalarType dtype_of(const json& request) {
   return request.value("dtype", "fp32") == "bf16" ? at::kBFloat16 : at::kFloat;
 }
 
+// Tokens a second of `width` readings of one prompt that are decoded together; the tokens are those
+// with the largest logits, as in a reading.
+double batch_rate(const Model& model, const Prompt& prompt, std::int64_t width,
+                  std::int64_t steps) {
+  std::vector<Sequence> sequences;
+  for (std::int64_t i = 0; i < width; ++i) sequences.push_back(model.fork(prompt, steps + 1));
+  std::vector<std::int64_t> tokens(static_cast<std::size_t>(width), 1);
+  const auto begin = std::chrono::steady_clock::now();
+  for (std::int64_t step = 0; step < steps; ++step) {
+    std::vector<NextToken> rows;
+    for (std::size_t i = 0; i < sequences.size(); ++i) rows.push_back({&sequences[i], tokens[i]});
+    const at::Tensor next =
+        choose_tokens(model.language().logits(model.step(rows)), {}).cpu();
+    std::copy_n(next.const_data_ptr<std::int64_t>(), width, tokens.begin());
+  }
+  return static_cast<double>(width * steps) /
+         std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
 json forward(const json& request, const std::string& out) {
   if (request.contains("threads")) at::set_num_threads(request["threads"]);
   const auto model = Model::load(request["folder"], dtype_of(request));
@@ -87,6 +106,8 @@ json forward(const json& request, const std::string& out) {
     hidden = model->step({&next, 1});
   }
   result["decode_seconds"] = since(begin);
+  for (const std::int64_t width : request.value("widths", std::vector<std::int64_t>{}))
+    result["batch_tokens_per_second"].push_back(batch_rate(*model, prompt, width, steps));
   return result;
 }
 
@@ -100,7 +121,8 @@ json process(const json& request, const std::string& out) {
   config.top_k = request["top_k"];
   config.top_p = request["top_p"];
   const SamplingOptions options{request["sample"], request["temperature"], 0};
-  write_array(out + "/processed.f32", process_logits(logits.unsqueeze(0), seen.unsqueeze(0), config, options));
+  write_array(out + "/processed.f32",
+              process_logits(logits.unsqueeze(0), seen.unsqueeze(0), config, options));
   return json::object();
 }
 

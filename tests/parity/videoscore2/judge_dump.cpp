@@ -119,5 +119,6 @@ json inspect(const json& request, const std::string&) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return dump::run(argc, argv, {{"judge", judge}, {"judge_again", judge_again}, {"inspect", inspect}});
+  return dump::run(argc, argv,
+                   {{"judge", judge}, {"judge_again", judge_again}, {"inspect", inspect}});
 }

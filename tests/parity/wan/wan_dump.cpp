@@ -7,6 +7,7 @@
 #include <ATen/ops/isfinite.h>
 #include <ATen/ops/stack.h>
 
+#include <chrono>
 #include <ctime>
 
 #include "dump.h"
@@ -65,17 +66,27 @@ json generate(const json& request, const std::string& out) {
   settings.noise.stochastic = parse_stochastic(request.value("stochastic", "none"));
   settings.noise.eta = request.value("eta", settings.noise.eta);
 
-  const auto cpu = [] { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; };
   json result;
+  // Processor seconds of all threads, and seconds on the wall, of each repetition.
+  const auto timed = [&](const std::string& what, bool keep, const auto& work) {
+    const auto wall = std::chrono::steady_clock::now();
+    const std::clock_t cpu = std::clock();
+    work();
+    if (!keep) return;
+    result[what + "_cpu"].push_back(static_cast<double>(std::clock() - cpu) / CLOCKS_PER_SEC);
+    result[what + "_wall"].push_back(
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - wall).count());
+  };
   const int repeat = request.value("repeat", 1);
   ConditioningPtr conditioning;
   // The first pass loads the encoder.
   for (int i = 0; i <= repeat; ++i) {
-    const double begin = cpu();
-    conditioning =
-        pipeline->encode(request["prompt"], request.value("negative", ""), settings.guidance > 1);
-    if (i > 0) result["encode_cpu"].push_back(cpu() - begin);
+    timed("encode", i > 0, [&] {
+      conditioning =
+          pipeline->encode(request["prompt"], request.value("negative", ""), settings.guidance > 1);
+    });
   }
+  pipeline->free_text_encoder();
   result["warnings"] = conditioning->warnings;
   write_array(out + "/positive.f32", conditioning->positive.to(at::kFloat));
   result["positive"] = conditioning->positive.sizes().vec();
@@ -92,14 +103,14 @@ json generate(const json& request, const std::string& out) {
   for (int i = 0; i < repeat; ++i) {
     latents.clear(), velocities.clear(), estimates.clear();
     t = fresh;
-    const double begin = cpu();
-    while (!t.done()) {
-      t.advance();
-      latents.push_back(t.x());
-      velocities.push_back(t.v().to(at::kFloat));
-      estimates.push_back(t.x0_hat());
-    }
-    result["denoise_cpu"].push_back(cpu() - begin);
+    timed("denoise", true, [&] {
+      while (!t.done()) {
+        t.advance();
+        latents.push_back(t.x());
+        velocities.push_back(t.v().to(at::kFloat));
+        estimates.push_back(t.x0_hat());
+      }
+    });
   }
   if (request.contains("fork_at")) fork(request, fresh, t.x(), result);
   write_array(out + "/latents.f32", at::stack(latents));
@@ -110,12 +121,11 @@ json generate(const json& request, const std::string& out) {
 
   at::Tensor frames;
   for (int i = 0; i < repeat; ++i) {
-    const double begin = cpu();
-    frames = pipeline->decode(t.x());
-    result["decode_cpu"].push_back(cpu() - begin);
+    timed("decode", true, [&] { frames = pipeline->decode(t.x()); });
   }
   write_array(out + "/frames.u8", frames);
-  write_array(out + "/values.f32", pipeline->decode_values(t.x()));
+  if (request.value("values", true))
+    write_array(out + "/values.f32", pipeline->decode_values(t.x()));
   result["frames"] = frames.sizes().vec();
   return result;
 }

@@ -76,6 +76,41 @@ class VideoWriterTest : public MediaTest {
   }
 };
 
+// FFV1 gives every value back, at an odd size and for noise, and equal frames give equal files.
+TEST_F(VideoWriterTest, LosslessIsBitExact) {
+  constexpr std::int64_t kFrames = 5, kHeight = 19, kWidth = 33;
+  std::shared_ptr<std::uint8_t[]> noise(new std::uint8_t[kFrames * 3 * kHeight * kWidth]);
+  std::uint32_t state = 1;
+  for (std::int64_t i = 0; i < kFrames * 3 * kHeight * kWidth; ++i) {
+    state = state * 1664525U + 1013904223U;
+    noise[static_cast<std::size_t>(i)] = static_cast<std::uint8_t>(state >> 24);
+  }
+  TensorView frames;
+  frames.data = noise.get();
+  frames.shape = {kFrames, 3, kHeight, kWidth};
+  frames.strides = {3 * kHeight * kWidth, kHeight * kWidth, kWidth, 1};
+  frames.owner = noise;
+  const VideoWriterOptions options{.fps = {16, 1}, .coding = VideoCoding::kFfv1};
+  write_video("noise.mkv", frames, options);
+  write_video("again.mkv", frames, options);
+
+  const VideoPtr video = open_video(path("noise.mkv"));
+  EXPECT_EQ(video->info().codec, "ffv1");
+  const std::vector<std::int64_t> all{0, 1, 2, 3, 4};
+  const TensorView read = video->read(all);
+  ASSERT_EQ(read.shape, frames.shape);
+  for (std::int64_t t = 0; t < kFrames; ++t) {
+    for (std::int64_t c = 0; c < 3; ++c) {
+      for (std::int64_t y = 0; y < kHeight; ++y) {
+        for (std::int64_t x = 0; x < kWidth; ++x) {
+          ASSERT_EQ(value_at(read, t, c, y, x), value_at(frames, t, c, y, x));
+        }
+      }
+    }
+  }
+  EXPECT_EQ(contents(path("noise.mkv")), contents(path("again.mkv")));
+}
+
 // What is read back is what was written, to within the coding loss, colours included.
 TEST_F(VideoWriterTest, RoundTrip) {
   const TensorView frames = moving_picture(20, 96, 160);

@@ -112,6 +112,26 @@ TEST_F(CheckpointTest, CopiesUnalignedTensors) {
   }
 }
 
+// The fingerprint follows names and values, both ends of a large tensor included, and nothing else.
+TEST_F(CheckpointTest, FingerprintFollowsTheContents) {
+  std::string data(1 << 20, '\1');
+  const auto fingerprint = [&](const std::string& name) {
+    write("model.safetensors",
+          safetensors_bytes("{\"" + name + "\":{\"dtype\":\"F32\",\"shape\":[262144],"
+                            "\"data_offsets\":[0,1048576]}}", data));
+    return Checkpoint::open(folder_.string()).fingerprint();
+  };
+  const std::string first = fingerprint("t");
+  EXPECT_EQ(first.size(), 64u);
+  EXPECT_EQ(fingerprint("t"), first);
+  EXPECT_NE(fingerprint("u"), first);
+  for (const std::size_t at : {std::size_t{0}, data.size() - 1}) {
+    data[at] = '\2';
+    EXPECT_NE(fingerprint("t"), first) << at;
+    data[at] = '\1';
+  }
+}
+
 // Shards are found through their index, and another stem is another checkpoint.
 TEST_F(CheckpointTest, ReadsShards) {
   write("s-1.safetensors", safetensors_bytes(f32("a"), floats(1.f, 2.f)));

@@ -40,6 +40,32 @@ TEST_F(VerdictTest, ShowsSmallLeads) {
   EXPECT_EQ(headline(), "a.mp4 wins by 0.00040 over b.mp4");
 }
 
+/// Rewards of different judges are never compared: who got further wins whatever the numbers, rewards
+/// name their judge, and the mean rank, which nobody took, is not spoken of.
+TEST_F(VerdictTest, RewardsOfDifferentJudgesStayApart) {
+  view_.settings.judges = {"cheap", "dear"};
+  view_.settings.judge_ids = {"cheap-1", "dear-1"};
+  view_.settings.combination = Combination::kRankMean;
+  view_.finished = true;
+  for (const char* id : {"a.mp4", "b.mp4", "c.mp4"}) {
+    add(id, judgement({{"motion", 4.5}})).results.resize(2);
+  }
+  view_.candidates[0].results[1] = judgement({{"motion", 1.5}});
+  view_.candidates[0].reward = 1.5;
+  for (std::size_t i = 0; i < 3; ++i) view_.candidates[i].decided_by = i == 0 ? 1 : 0;
+  EXPECT_EQ(headline(), "a.mp4 wins with 1.50: the only one that dear has judged");
+  const std::string text = text_of(page());
+  EXPECT_EQ(text.find("mean rank"), std::string::npos);
+  EXPECT_NE(text.find("rewards of different judges are not compared"), std::string::npos);
+  EXPECT_LT(text.find("reward by dear"), text.find("reward by cheap"));
+  EXPECT_EQ(count_of(text, "Not asked: not among the best."), 2u);
+  // Of two that the dear judge has seen, its own lead is told.
+  view_.candidates[1].results[1] = judgement({{"motion", 1.25}});
+  view_.candidates[1].reward = 1.25;
+  view_.candidates[1].decided_by = 1;
+  EXPECT_EQ(headline(), "a.mp4 wins by 0.25 over b.mp4");
+}
+
 /// A run that goes on has a leader and not a winner.
 TEST_F(VerdictTest, UnfinishedRunsHaveALeader) {
   two(0);

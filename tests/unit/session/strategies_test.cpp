@@ -179,6 +179,9 @@ TEST_F(StrategiesTest, RerankAsksTheDearJudgeForTheBestFew) {
   EXPECT_EQ(view.candidates[1].rank, 2);
   EXPECT_FALSE(view.candidates[2].results.at(1).has_value());
   EXPECT_EQ(view.candidates[2].rank, 3) << "the others follow by the cheap judge";
+  // Whose word each reward is goes with it, and the dear judge's come first, however low they are.
+  for (std::size_t i = 0; i < 5; ++i) EXPECT_EQ(view.candidates[i].decided_by, i < 2 ? 1u : 0u);
+  EXPECT_LT(*view.candidates[1].reward, *view.candidates[2].reward);
 }
 
 // Several judges: what they agree on, by the selection that was chosen.

@@ -162,7 +162,7 @@ TEST(OracleJudge, ReadsFilesAndRefusesForeignPrompts) {
   const Clip clip = render(scene, {{FlawKind::kPulse, 0.6}}, 9);
   const VideoPtr memory = to_video(clip);
   const std::string path = (std::filesystem::path(testing::TempDir()) / "bestreel_oracle_judge.mp4").string();
-  VideoWriter writer(path, {{kFps, 1}, 10, "medium", {}});
+  VideoWriter writer(path, {.fps = {kFps, 1}, .crf = 10, .metadata = {}});
   std::vector<std::int64_t> all(kFrames);
   std::iota(all.begin(), all.end(), 0);
   writer.add(memory->read(all));

@@ -1,7 +1,7 @@
 #include "reward/videoscore2/sampling.h"
 
-#include <ATen/ops/equal.h>
 #include <ATen/Context.h>
+#include <ATen/ops/equal.h>
 #include <ATen/ops/isfinite.h>
 #include <ATen/ops/rand.h>
 #include <ATen/ops/randn.h>
@@ -53,8 +53,8 @@ TEST(Sampling, ChainOfProcessors) {
   EXPECT_TRUE(at::equal(process_logits(logits, seen({0}, 3), config, {}), row({2, 3, 1})));
 }
 
-// Verifies that every processor and the choice of a token leave a row what it is alone, at sizes off
-// every vector width.
+// Verifies that every processor and the choice of a token leave a row what it is alone, at sizes
+// off every vector width.
 TEST(Sampling, RowsAreAlone) {
   at::manual_seed(5);
   GenerationConfig config;

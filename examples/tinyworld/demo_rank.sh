@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Eight clips of one prompt, seven with flaws on purpose: the small judge ranks them, the oracle tells
-# the truth beside it. Called by ./run demo with the repository's root.
+# the truth beside it. Called by ./run demo rank with the repository's root.
 set -eu -o pipefail
 root=$1
 out="$root/demo-run"
