@@ -6,6 +6,7 @@
 #include <sys/sysinfo.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <fstream>
 #include <opencv2/core/version.hpp>
 #include <thread>
@@ -24,7 +25,7 @@ extern "C" {
 namespace bestreel::cli {
 namespace {
 
-std::string instruction_set() {
+std::string best_instruction_set() {
 #if defined(__x86_64__)
   __builtin_cpu_init();
   if (__builtin_cpu_supports("avx512bf16")) return "x86-64 AVX512-BF16";
@@ -36,6 +37,13 @@ std::string instruction_set() {
 #else
   return "unknown";
 #endif
+}
+
+/// A judge's last bits depend on it, so what a user has lowered it to is part of a run.
+std::string instruction_set() {
+  const char* lowered = std::getenv("BESTREEL_ISA");
+  if (lowered == nullptr || *lowered == '\0') return best_instruction_set();
+  return fmt::format("{}, BESTREEL_ISA {}", best_instruction_set(), lowered);
 }
 
 std::string av_version(unsigned version) {

@@ -4,11 +4,12 @@ set -eu
 root=$1; shift
 list() {
   cat <<'TEXT'
-./run bench judge [--grid T,H,W] [--dtype fp32|bf16]   prefill, decode and memory of the VideoScore2
-                                                       engine beside transformers, same weights
+./run bench judge [--grid T,H,W] [--dtype fp32|bf16]   decode kernels beside the read bandwidth, drift of
+                                                       int8, and prefill, decode and memory of the
+                                                       VideoScore2 engine beside transformers
+./run bench judge --full-size [--rounds N] [--rank]    the same with Qwen2.5-VL-7B's geometry and random
+                                                       weights (26 GB of scratch disk)
 ./run bench drift                                      scores from memory against scores after H.264
-./run bench full-size [--dtype fp32|bf16] [--tokens N] the same engine with Qwen2.5-VL-7B's geometry and
-                                                       random weights (20 GB of scratch disk)
 ./run bench tinyworld                                  the small judge and generator against the oracle
 ./run bench sampler [--rounds 3] [--full-size]         text encoder, denoiser and decoder beside diffusers, and
                                                        best-of-8 beside diffusers and transformers
@@ -24,7 +25,6 @@ export BESTREEL_BIN="$root/build/release/bin"
 case $name in
   judge) exec "$root/.deps/venv/bin/python" "$root/tests/benchmarks/judge_bench.py" "$@" ;;
   drift) exec "$root/.deps/venv/bin/python" "$root/tests/benchmarks/drift_bench.py" "$@" ;;
-  full-size) exec "$root/.deps/venv/bin/python" "$root/tests/benchmarks/full_size.py" "$@" ;;
   tinyworld) exec "$root/.deps/venv/bin/python" "$root/examples/tinyworld/evaluate.py" "$@" ;;
   sampler) exec "$root/.deps/venv/bin/python" "$root/tests/benchmarks/sampler_bench.py" "$BESTREEL_BIN" "$@" ;;
   overlap) exec "$root/.deps/venv/bin/python" "$root/tests/benchmarks/overlap_bench.py" "$@" ;;

@@ -66,6 +66,7 @@ def test_scores_do_not_depend_on_company(bestreel, small_videos):
         (["a.mp4", "--prompt", "x", "--judge", "pixels", "--nonsense"], "nonsense"),
         (["a.mp4", "--prompt", "x", "--judge", "pixels", "--threads", "0"], "threads"),
         (["a.mp4", "--prompt", "x", "--judge", "pixels", "--device", "gpu"], "[device] device must be"),
+        (["a.mp4", "--prompt", "x", "--judge", "pixels", "--weights", "int4"], "weights must be int8"),
     ],
 )
 def test_usage_is_a_sentence(bestreel, arguments, sentence):
@@ -132,6 +133,35 @@ def test_unreadable_file(bestreel, small_videos, tmp_path):
         done = bestreel(*arguments)
     assert done.returncode == 1, done.stderr
     assert json.loads(done.stdout)["failure"]["code"] == "video_unreadable"
+
+
+def test_int8_weights_are_another_judge(bestreel, small_videos, tmp_path):
+    import os
+    import pathlib
+    import shutil
+
+    root = pathlib.Path(__file__).parents[2]
+    judge = tmp_path / "judge"
+    shutil.copytree(root / "examples/tinyworld/checkpoints/judge", judge)
+    environment = dict(os.environ, XDG_CACHE_HOME=str(tmp_path))
+    arguments = ("score", small_videos / "clean.mp4", "-p", "a red circle", "-j", judge, "--rationale", "none", "--json")
+
+    def score(*more):
+        done = bestreel(*arguments, *more, env=environment)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout), done.stderr
+
+    done = bestreel(*arguments, env=dict(environment, BESTREEL_ISA="mmx"))
+    assert done.returncode == 1 and "BESTREEL_ISA must be one of" in done.stderr
+    plain, said = score()
+    assert "int8" not in said
+    first, said = score("--weights", "int8")
+    assert f"converting the weights to int8, once: {judge}" in said
+    again, said = score("--weights", "int8")
+    assert said == ""
+    for a, b, c in zip(plain["dimensions"], first["dimensions"], again["dimensions"]):
+        assert a["expected"] == pytest.approx(b["expected"], abs=0.3) and a["expected"] != b["expected"]
+        assert b["probabilities"] == c["probabilities"]
 
 
 def test_help_version_and_completion(bestreel):

@@ -55,7 +55,7 @@ KERNEL void products(const Block& b, std::int64_t head, const void* keys, std::i
   alignas(64) char copy[kMaxHead * 4] = {};
   for (std::int64_t t = 0; t < count; ++t) {
     const void* key = position<E>(keys, t * size);
-    prefetch(static_cast<const char*>(key), 2048);
+    prefetch<1>(static_cast<const char*>(key), 2048);
     key = whole<E>(key, size, b.padded, copy);
     Vec sums[G];
 #pragma GCC unroll 8

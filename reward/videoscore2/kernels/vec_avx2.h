@@ -5,6 +5,10 @@
 using Vec = __m256;
 constexpr int kLanes = 8;
 
+template <typename T>
+INLINE void pin([[maybe_unused]] T& value) {
+  asm("" : "+v"(value));
+}
 INLINE Vec zero() { return _mm256_setzero_ps(); }
 INLINE Vec load(const void* p) { return _mm256_loadu_ps(static_cast<const float*>(p)); }
 INLINE Vec broadcast(float value) { return _mm256_set1_ps(value); }
@@ -13,8 +17,8 @@ INLINE Vec plus(Vec a, Vec b) { return _mm256_add_ps(a, b); }
 INLINE Vec minus(Vec a, Vec b) { return _mm256_sub_ps(a, b); }
 INLINE Vec at_least(Vec low, Vec v) { return _mm256_max_ps(low, v); }  // NaN stays
 INLINE Vec times_power_of_two(Vec v, Vec shifted) {
-  return _mm256_castsi256_ps(_mm256_add_epi32(
-      _mm256_castps_si256(v), _mm256_slli_epi32(_mm256_castps_si256(shifted), 23)));
+  return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(v),
+                                              _mm256_slli_epi32(_mm256_castps_si256(shifted), 23)));
 }
 INLINE Vec widen_bf16(const std::uint16_t* p) {
   const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
@@ -38,9 +42,11 @@ INLINE Vec widen_odd(const char* p) {
       _mm256_and_si256(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)),
                        _mm256_set1_epi32(static_cast<int>(0xFFFF0000u))));
 }
+template <int kLevel>
 INLINE void prefetch(const char* p, std::int64_t ahead) {
-  __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(p) +
-                                                   static_cast<std::uintptr_t>(ahead)));
+  // As an integer: it may point past the weights, where asking is harmless.
+  const auto at = reinterpret_cast<std::uintptr_t>(p) + static_cast<std::uintptr_t>(ahead);
+  __builtin_prefetch(reinterpret_cast<const void*>(at), 0, 4 - kLevel);
 }
 INLINE float sum(Vec v) {
   const __m128 four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));

@@ -5,6 +5,10 @@
 using Vec = __m512;
 constexpr int kLanes = 16;
 
+template <typename T>
+INLINE void pin([[maybe_unused]] T& value) {
+  asm("" : "+v"(value));
+}
 INLINE Vec zero() { return _mm512_setzero_ps(); }
 INLINE Vec load(const void* p) { return _mm512_loadu_ps(p); }
 INLINE Vec broadcast(float value) { return _mm512_set1_ps(value); }
@@ -13,8 +17,8 @@ INLINE Vec plus(Vec a, Vec b) { return _mm512_add_ps(a, b); }
 INLINE Vec minus(Vec a, Vec b) { return _mm512_sub_ps(a, b); }
 INLINE Vec at_least(Vec low, Vec v) { return _mm512_max_ps(low, v); }  // NaN stays
 INLINE Vec times_power_of_two(Vec v, Vec shifted) {
-  return _mm512_castsi512_ps(_mm512_add_epi32(
-      _mm512_castps_si512(v), _mm512_slli_epi32(_mm512_castps_si512(shifted), 23)));
+  return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(v),
+                                              _mm512_slli_epi32(_mm512_castps_si512(shifted), 23)));
 }
 INLINE Vec widen_bf16(const std::uint16_t* p) {
   const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
@@ -36,9 +40,11 @@ INLINE Vec widen_odd(const char* p) {
   return _mm512_castsi512_ps(
       _mm512_and_si512(_mm512_loadu_si512(p), _mm512_set1_epi32(static_cast<int>(0xFFFF0000u))));
 }
+template <int kLevel>
 INLINE void prefetch(const char* p, std::int64_t ahead) {
-  __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(p) +
-                                                   static_cast<std::uintptr_t>(ahead)));
+  // As an integer: it may point past the weights, where asking is harmless.
+  const auto at = reinterpret_cast<std::uintptr_t>(p) + static_cast<std::uintptr_t>(ahead);
+  __builtin_prefetch(reinterpret_cast<const void*>(at), 0, 4 - kLevel);
 }
 INLINE float sum(Vec v) {
   alignas(64) float lanes[kLanes];

@@ -15,6 +15,8 @@ INLINE T read(const void* p) {
   return value;
 }
 
+template <typename T>
+INLINE void pin([[maybe_unused]] T& value) {}
 INLINE Vec zero() { return Vec{}; }
 INLINE Vec load(const void* p) { return read<Vec>(p); }
 INLINE Vec broadcast(float value) { return Vec{value, value, value, value}; }
@@ -54,8 +56,10 @@ INLINE Vec widen_i8(const char* p) {
 }
 INLINE Vec widen_even(const char* p) { return std::bit_cast<Vec>(read<Words>(p) << 16); }
 INLINE Vec widen_odd(const char* p) { return std::bit_cast<Vec>(read<Words>(p) & 0xFFFF0000u); }
+template <int kLevel>
 INLINE void prefetch(const char* p, std::int64_t ahead) {
-  __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(p) +
-                                                   static_cast<std::uintptr_t>(ahead)));
+  // As an integer: it may point past the weights, where asking is harmless.
+  const auto at = reinterpret_cast<std::uintptr_t>(p) + static_cast<std::uintptr_t>(ahead);
+  __builtin_prefetch(reinterpret_cast<const void*>(at), 0, 4 - kLevel);
 }
 INLINE float sum(Vec v) { return (v[0] + v[2]) + (v[1] + v[3]); }

@@ -42,7 +42,15 @@ double batch_rate(const Model& model, const Prompt& prompt, std::int64_t width,
 
 json forward(const json& request, const std::string& out) {
   if (request.contains("threads")) at::set_num_threads(request["threads"]);
-  const auto model = Model::load(request["folder"], dtype_of(request));
+  using Clock = std::chrono::steady_clock;
+  const auto since = [](Clock::time_point begin) {
+    return std::chrono::duration<double>(Clock::now() - begin).count();
+  };
+  json result;
+  const auto start = Clock::now();
+  const auto model =
+      Model::load(request["folder"], dtype_of(request), request.value("int8", false));
+  result["load_seconds"] = since(start);
   const VisionConfig& vision = model->config().model.vision;
   const auto ids = request["ids"].get<std::vector<std::int64_t>>();
   const auto grid = request["grid"].get<Grid>();
@@ -53,11 +61,6 @@ json forward(const json& request, const std::string& out) {
       read_array(request["patches"], {grid[0] * grid[1] * grid[2], width}, at::kFloat);
   const auto size = static_cast<std::int64_t>(ids.size());
 
-  using Clock = std::chrono::steady_clock;
-  const auto since = [](Clock::time_point begin) {
-    return std::chrono::duration<double>(Clock::now() - begin).count();
-  };
-  json result;
   const bool every = request.value("every_logit", true);
   Prompt prompt;
   at::Tensor logits;
@@ -71,6 +74,11 @@ json forward(const json& request, const std::string& out) {
                                             CLOCKS_PER_SEC);
   }
   write_array(out + "/logits.f32", logits);
+  if (request.value("time_vision", false)) {
+    const auto begin = Clock::now();
+    model->vision()(patches, grid, {});
+    result["vision_seconds"] = since(begin);
+  }
   at::Tensor hidden = prompt.hidden.narrow(0, prompt.hidden.size(0) - 1, 1);
   Sequence sequence = model->fork(prompt, steps + 1);
 

@@ -135,6 +135,7 @@ TEST_F(Int8File, NoPlaceIsAClearError) {
   const rlimit small{1000, old.rlim_max};
   ::setrlimit(RLIMIT_FSIZE, &small);
   std::string code, said;
+  testing::internal::CaptureStderr();
   try {
     int8_weights(Checkpoint::open(folder_ / "judge"), std::string(64, 'a'));
   } catch (const Error& error) {
@@ -142,6 +143,7 @@ TEST_F(Int8File, NoPlaceIsAClearError) {
     said = error.what();
   }
   ::setrlimit(RLIMIT_FSIZE, &old);
+  testing::internal::GetCapturedStderr();
   EXPECT_EQ(code, "write_failed");
   for (const std::string& part :
        {beside().string(), cached().string(), std::string("--weights int8")})
