@@ -11,6 +11,7 @@
 #include "cli/machine.h"
 #include "core/base/fail.h"
 #include "core/base/file.h"
+#include "core/nn/device.h"
 #include "plugin/strategies/best_of_n.h"
 #include "plugin/strategies/cascade.h"
 #include "plugin/strategies/halving.h"
@@ -173,7 +174,7 @@ std::unique_ptr<Engine> make_engine(const po::variables_map& given, const Comman
   const auto pipeline = wan::Pipeline::load({.folder = required_text(given, command, "model", "FOLDER"),
                                              .dtype = given["model-dtype"].as<std::string>(),
                                              .vae_dtype = given["vae-dtype"].as<std::string>(),
-                                             .device = at::kCPU,
+                                             .device = nn::parse_device(device_of(given)),
                                              .lora = lora_of(given, command)});
   return wan::make_engine(pipeline, options);
 }

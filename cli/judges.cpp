@@ -14,6 +14,7 @@
 #include "reward/pixels/pixels_judge.h"
 #include "reward/through_file/through_file_judge.h"
 #ifdef BESTREEL_WITH_TORCH
+#include "core/nn/device.h"
 #include "reward/videoscore2/videoscore2_judge.h"
 #endif
 
@@ -32,6 +33,14 @@ int threads_of(const po::variables_map& given, const Command& command) {
   return threads;
 }
 
+void check_device(const std::string& device) {
+#ifdef BESTREEL_WITH_TORCH
+  nn::parse_device(device);
+#else
+  if (device != "cpu") fail_usage("device", "device must be cpu in a build without libtorch, but got {}", device);
+#endif
+}
+
 #ifdef BESTREEL_WITH_TORCH
 /// `--weights` says what the judge's weights are stored as or, with numbers, what each judge weighs:
 /// given twice, it says both.
@@ -47,6 +56,7 @@ VideoScore2Options videoscore2_options(const std::string& folder, const po::vari
   VideoScore2Options options;
   options.folder = folder;
   options.threads = threads_of(given, command);
+  options.device = device_of(given);
   if (given.count("template") != 0) options.template_file = given["template"].as<std::string>();
   if (given.count("dtype") != 0) options.dtype = given["dtype"].as<std::string>();
   if (given.count("rationale") != 0) {
@@ -204,6 +214,10 @@ std::vector<std::string> canonical_argv(const po::variables_map& given, const Co
 
 }  // namespace
 
+std::string device_of(const po::variables_map& given) {
+  return given.count("device") != 0 ? given["device"].as<std::string>() : "cpu";
+}
+
 void add_judge_options(po::options_description& options) {
   options.add_options()
       ("prompt,p", po::value<std::string>()->value_name("TEXT"),
@@ -226,6 +240,8 @@ void add_judge_options(po::options_description& options) {
        "readings that a checkpoint decodes together, 1 to 32 (8): speed and memory, no score")
       ("judge-from", po::value<std::string>()->value_name("WHAT"),
        "memory: the frames as decoded (default); file: the frames after H.264")
+      ("device", po::value<std::string>()->value_name("D"),
+       "cpu, cuda or cuda:1: of the judges that have weights, and of the model (cpu)")
       ("threads", po::value<int>()->value_name("N"), "CPU threads of the judges (all cores)");
   add_memory_option(options);
 }
@@ -240,6 +256,7 @@ std::vector<JudgePtr> make_judges(const po::variables_map& given, const Command&
   }
   threads_of(given, command);  // a bad number is refused whatever the judge
   keep_of(given, command, given["judge"].as<std::vector<std::string>>().size());
+  check_device(device_of(given));
   if (given.count("weights") != 0)
     for (const std::string& word : given["weights"].as<std::vector<std::string>>())
       if (word != "int8" && word != "file" && (word.empty() || word[0] < '0' || word[0] > '9'))

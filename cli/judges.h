@@ -20,6 +20,9 @@ inline constexpr int kRerankKeep = 2;
 /// "[command]" for other counts, and beside --combine or --weights.
 std::vector<int> keep_of(const po::variables_map& given, const Command& command, std::size_t judges);
 
+/// --device as it was given; "cpu" where it was not.
+std::string device_of(const po::variables_map& given);
+
 /// One judge per SPEC: `pixels`, or the folder of a VideoScore2 checkpoint. UsageError "[command]".
 std::vector<JudgePtr> make_judges(const po::variables_map& given, const Command& command);
 

@@ -22,11 +22,7 @@ void write_video(const std::string& path, const Video& video, VideoWriterOptions
     std::vector<std::int64_t> indices(
         static_cast<std::size_t>(std::min(kBlock, video.info().frame_count - first)));
     std::iota(indices.begin(), indices.end(), first);
-    const TensorView frames = video.read(indices);
-    if (frames.device.kind != DeviceKind::kCpu) {
-      fail_usage("session", "frames must be on the CPU to be written to {}: copy them first", path);
-    }
-    writer.add(frames);
+    writer.add(video.read_host(indices));
   }
   writer.finish();
 }

@@ -96,7 +96,7 @@ class HostJudge final : public Judge {
   Result ask(const Video& video) const {
     std::vector<std::int64_t> indices(static_cast<std::size_t>(video.info().frame_count));
     std::iota(indices.begin(), indices.end(), 0);
-    const TensorView view = video.read(indices);
+    const TensorView view = video.read_host(indices);
     const std::vector<std::uint8_t> frames = interleaved(view);
     std::string text(1 << 16, '\0');
     if (function_(frames.data(), view.dim(0), view.dim(2), view.dim(3), text.data(), text.size()) !=

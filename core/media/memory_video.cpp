@@ -28,6 +28,14 @@ class MemoryVideo final : public Video {
   const std::string& path() const override { return path_; }
 
   TensorView read(std::span<const std::int64_t> indices) const override;
+  TensorView read_host(std::span<const std::int64_t> indices) const override {
+    if (frames_.device.kind != DeviceKind::kCpu) {
+      fail_usage("video",
+                 "frames must be on the CPU for a judge or a file that reads them there but are on "
+                 "a device: copy them first, or give a Video of your own that does");
+    }
+    return read(indices);
+  }
 
  private:
   TensorView gather(std::span<const std::int64_t> indices) const;

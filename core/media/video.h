@@ -52,6 +52,9 @@ class BESTREEL_API Video {
   /// decoded or is known to be damaged, "usage" when an index is out of range, "out_of_memory".
   virtual TensorView read(std::span<const std::int64_t> indices) const = 0;
 
+  /// The same on the CPU, for who cannot read elsewhere: what is on a device is copied.
+  virtual TensorView read_host(std::span<const std::int64_t> indices) const { return read(indices); }
+
   /// The file the video comes from; empty for frames in memory.
   virtual const std::string& path() const = 0;
 };
@@ -68,7 +71,8 @@ using VideoPtr = std::shared_ptr<const Video>;
 BESTREEL_API VideoPtr open_video(const std::string& path);
 
 /// Frames (T,3,H,W) uint8 that are already in memory, on any device, shown at `fps`. The view must
-/// own its memory or outlive the video. Evenly spaced frames are read without a copy; any other
+/// own its memory or outlive the video; on a device they must be finished, since nothing here waits
+/// for the stream that makes them. Evenly spaced frames are read without a copy; any other
 /// choice is gathered, which only works on the CPU ("usage" otherwise).
 BESTREEL_API VideoPtr video_from_frames(TensorView frames, Rational fps);
 

@@ -240,6 +240,12 @@ std::uint64_t Checkpoint::bytes() const {
   return count;
 }
 
+Checkpoint Checkpoint::to(at::Device device) const {
+  Checkpoint there = *this;
+  there.device_ = device;
+  return there;
+}
+
 std::string Checkpoint::fingerprint() const {
   constexpr std::uint64_t kBlock = 4096, kBlocks = 16;
   std::string all;
@@ -268,10 +274,11 @@ at::Tensor Checkpoint::tensor(const std::string& name) const {
     // The header's length decides where the data lies, and only writers of good will pad it.
     at::Tensor copy = at::empty(tensor.entry.shape, at::TensorOptions(type));
     std::memcpy(copy.data_ptr(), data, tensor.entry.end - tensor.entry.begin);
-    return copy;
+    return copy.to(device_);
   }
   return at::from_blob(
-      data, tensor.entry.shape, [file = tensor.file](void*) {}, at::TensorOptions(type));
+             data, tensor.entry.shape, [file = tensor.file](void*) {}, at::TensorOptions(type))
+      .to(device_);
 }
 
 at::Tensor Checkpoint::tensor(const std::string& name,

@@ -30,6 +30,11 @@ class BESTREEL_API Checkpoint {
   std::uint64_t parameters() const;          ///< elements of all tensors
   std::uint64_t bytes() const;               ///< of all tensors
 
+  /// The same files, whose tensors are copied to the device when they are asked for, each time, as
+  /// bytes: a conversion happens there. Nothing changes for the CPU.
+  Checkpoint to(at::Device device) const;
+  at::Device device() const { return device_; }
+
   /// A cheap name of the contents, 64 hexadecimal digits: names, dtypes, shapes and sampled blocks of
   /// every tensor (small ones whole), so that no training step leaves it as it was; a change of a few
   /// values in the middle of a large tensor can go unseen. Reads at most 64 KiB of a large tensor.
@@ -44,6 +49,7 @@ class BESTREEL_API Checkpoint {
  private:
   struct Impl;
   std::shared_ptr<const Impl> impl_;
+  at::Device device_ = at::kCPU;
 };
 
 }  // namespace bestreel

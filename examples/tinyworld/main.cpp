@@ -73,7 +73,7 @@ void write_clip(const Clip& clip, const std::string& path, const std::string& pr
   const VideoPtr video = to_video(clip);
   std::vector<std::int64_t> all(std::size_t(clip.frames));
   for (std::size_t i = 0; i < all.size(); ++i) all[i] = static_cast<std::int64_t>(i);
-  writer.add(video->read(all));
+  writer.add(video->read_host(all));
   writer.finish();
 }
 

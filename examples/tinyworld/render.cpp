@@ -244,7 +244,7 @@ Clip from_video(const Video& video) {
   const VideoInfo& info = video.info();
   std::vector<std::int64_t> indices;
   for (std::int64_t i = 0; i < info.frame_count; ++i) indices.push_back(i);
-  const TensorView view = video.read(indices);
+  const TensorView view = video.read_host(indices);
   Clip clip{static_cast<int>(view.dim(0)), static_cast<int>(view.dim(2)), static_cast<int>(view.dim(3)), {}};
   clip.data.reserve(std::size_t(clip.frames) * clip.height * clip.width * 3);
   const auto* data = static_cast<const std::uint8_t*>(view.data);

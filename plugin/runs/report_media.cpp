@@ -67,7 +67,7 @@ void write_copy(const std::string& path, const fs::path& copy) {
   const std::size_t block = std::clamp<std::size_t>(kBlockBytes / frame_bytes, 1, 16);
   for (std::size_t begin = 0; begin < frames.size(); begin += block) {
     const std::size_t count = std::min(block, frames.size() - begin);
-    writer.add(video->read(std::span(frames).subspan(begin, count)));
+    writer.add(video->read_host(std::span(frames).subspan(begin, count)));
   }
   writer.finish();
 }

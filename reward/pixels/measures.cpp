@@ -258,7 +258,7 @@ Measures measure(const Video& video, std::stop_token stop) {
       if (stop.stop_requested()) throw Cancelled("pixels");
       std::vector<std::int64_t> indices(static_cast<std::size_t>(std::min(at_once, window.count - done)));
       std::iota(indices.begin(), indices.end(), window.first + done);
-      const TensorView pixels = video.read(indices);
+      const TensorView pixels = video.read_host(indices);
       for (std::size_t i = 0; i < indices.size(); ++i) {
         const cv::Mat luma = luma_of(pixels, static_cast<std::int64_t>(i));
         if (next < looked_at.size() && indices[i] >= looked_at[next]) {

@@ -53,7 +53,7 @@ VideoPtr encoded(const Video& video, const fs::path& path) {
   for (std::int64_t first = 0; first < info.frame_count; first += kFramesAtOnce) {
     indices.resize(static_cast<std::size_t>(std::min(kFramesAtOnce, info.frame_count - first)));
     std::iota(indices.begin(), indices.end(), first);
-    writer.add(video.read(indices));
+    writer.add(video.read_host(indices));
   }
   writer.finish();
   return open_video(path.string());

@@ -8,6 +8,8 @@
 
 #include <algorithm>
 
+#include "core/nn/device.h"
+
 namespace bestreel::videoscore2 {
 
 DecodeBatch::DecodeBatch(std::shared_ptr<const Model> model, const Profile& profile,
@@ -25,20 +27,66 @@ void DecodeBatch::join(ReadingKey key, const Prompt& prompt,
   SamplingOptions sampling = sampling_;
   sampling.seed = seed;
   digit_ids_ = digit_ids_.to(prompt.hidden.device());
-  slots_.push_back(
-      {.key = key,
-       .sequence = model_->fork(prompt, answer_room(profile_, budget)),
-       .writer = std::make_unique<AnswerWriter>(*model_, profile_, answer_, budget, sampling),
-       .hidden = prompt.hidden,
-       .prompt = tokens});
+  const std::int64_t room = answer_room(profile_, budget);
+  Slot slot{.key = key,
+            .begin = prompt.cache->length(),
+            .position = prompt.position,
+            .writer =
+                std::make_unique<AnswerWriter>(*model_, profile_, answer_, budget, sampling),
+            .hidden = prompt.hidden,
+            .prompt = tokens};
+  if (prompt.hidden.is_cpu())
+    slot.sequence = model_->fork(prompt, room);
+  else
+    take_row(slot, prompt, slot.begin + room);
+  slots_.push_back(std::move(slot));
+}
+
+// The first row that no other reading has.
+void DecodeBatch::take_row(Slot& slot, const Prompt& prompt, std::int64_t tokens) {
+  const std::int64_t capacity = FixedStep::capacity_for(tokens);
+  std::unique_ptr<FixedStep>& step = fixed_[capacity];
+  if (!step) step = std::make_unique<FixedStep>(model_->language(), width_, capacity);
+  slot.fixed = step.get();
+  const auto taken = [&] {
+    return std::any_of(slots_.begin(), slots_.end(), [&](const Slot& other) {
+      return other.fixed == slot.fixed && other.row == slot.row;
+    });
+  };
+  while (taken()) ++slot.row;
+  step->join(slot.row, *prompt.cache);
 }
 
 void DecodeBatch::drop(std::uint64_t request) {
   std::erase_if(slots_, [&](const Slot& slot) { return slot.key.request == request; });
 }
 
+// Runs one pending token of each slot.
+void DecodeBatch::run_fixed() {
+  for (const auto& [capacity, step] : fixed_) {
+    std::vector<FixedStep::Token> tokens(static_cast<std::size_t>(width_));
+    std::vector<Slot*> running;
+    for (Slot& slot : slots_) {
+      if (slot.fixed != step.get()) continue;
+      const auto pending = slot.writer->pending();
+      // Of a reading that has just joined a token is put where its first will stand.
+      const std::int64_t run = slot.writer->run();
+      tokens[static_cast<std::size_t>(slot.row)] = {pending.empty() ? 0 : pending.front(),
+                                                    slot.begin + run, slot.position + run};
+      if (!pending.empty()) running.push_back(&slot);
+    }
+    if (running.empty()) continue;
+    const at::Tensor& hidden = step->run(tokens);
+    for (Slot* slot : running) {
+      slot->hidden = hidden.narrow(0, slot->row, 1);
+      slot->writer->ran(1);
+    }
+  }
+}
+
 // Runs at least one pending token of each slot.
 void DecodeBatch::run_pending() {
+  if (!fixed_.empty()) return run_fixed();
   struct Part {
     Slot* slot;
     std::int64_t rows;
@@ -47,18 +95,17 @@ void DecodeBatch::run_pending() {
   std::vector<NextToken> rows;
   std::int64_t spare = kMaxSlots - static_cast<std::int64_t>(slots_.size());
   for (Slot& slot : slots_) {
-    slot.sequence.cache.truncate(slot.sequence.begin + slot.writer->run());
+    slot.sequence->cache.truncate(slot.begin + slot.writer->run());
     const auto pending = slot.writer->pending();
     if (pending.empty()) continue;
-    const std::int64_t extra =
-        slot.hidden.is_cpu() ? std::min(spare, static_cast<std::int64_t>(pending.size()) - 1) : 0;
+    const std::int64_t extra = std::min(spare, static_cast<std::int64_t>(pending.size()) - 1);
     spare -= extra;
     for (std::int64_t i = 0; i <= extra; ++i)
-      rows.push_back({&slot.sequence, pending[static_cast<std::size_t>(i)]});
+      rows.push_back({&*slot.sequence, pending[static_cast<std::size_t>(i)]});
     parts.push_back({&slot, extra + 1});
   }
   if (rows.empty()) return;
-  const at::Tensor hidden = model_->step(rows, width_);
+  const at::Tensor hidden = model_->step(rows);
   std::int64_t row = 0;
   for (const Part& part : parts) {
     row += part.rows;
@@ -100,7 +147,7 @@ std::vector<StepOutcome> DecodeBatch::choose(const std::vector<Slot*>& choosing)
   const at::Tensor processed =
       process_logits(raw, seen.empty() ? at::Tensor() : at::stack(seen), config, sampling_);
   const at::Tensor tokens = choose_tokens(
-      processed, sampling_.sample ? at::tensor(draws, at::kDouble).to(raw.device()) : at::Tensor());
+      processed, sampling_.sample ? nn::upload(at::tensor(draws, at::kDouble), raw.device()) : at::Tensor());
   const auto column = [](const at::Tensor& x) { return x.to(at::kDouble).unsqueeze(1); };
   const at::Tensor host = at::cat({column(tokens), column(at::isfinite(raw).all(1)),
                                    raw.index_select(1, digit_ids_).to(at::kDouble),

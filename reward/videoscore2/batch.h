@@ -4,12 +4,15 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <variant>
 #include <vector>
 
 #include "core/base/error.h"
+#include "reward/videoscore2/fixed_step.h"
 #include "reward/videoscore2/kernels/few_rows.h"
 #include "reward/videoscore2/model.h"
 #include "reward/videoscore2/profile.h"
@@ -33,7 +36,7 @@ struct ReadingKey {
 /// batch (Note [A row is alone]), and one that fails takes nobody along.
 ///
 /// On the CPU a step runs all the tokens that are known of a reading (a label of the forced block),
-/// elsewhere one of each, so that every step has one width.
+/// elsewhere one of each: see Note [One shape].
 ///
 /// The host waits for the device once a step: for the chosen tokens and the digits' logits.
 class DecodeBatch {
@@ -65,7 +68,11 @@ class DecodeBatch {
  private:
   struct Slot {
     ReadingKey key;
-    Sequence sequence;
+    std::int64_t begin;     // tokens of the prompt
+    std::int64_t position;  // rotary, of the first token after it
+    std::optional<Sequence> sequence;  // on the CPU
+    FixedStep* fixed = nullptr;        // elsewhere, and the row in it
+    std::int64_t row = 0;
     std::unique_ptr<AnswerWriter> writer;
     at::Tensor hidden;                 // (1, hidden) of the last token that was run
     std::vector<std::int64_t> prompt;  // ids, kept for `seen`
@@ -75,6 +82,8 @@ class DecodeBatch {
   };
 
   void run_pending();
+  void run_fixed();
+  void take_row(Slot& slot, const Prompt& prompt, std::int64_t tokens);
   std::vector<StepOutcome> choose(const std::vector<Slot*>& choosing) const;
   void mark_seen(Slot& slot) const;
 
@@ -85,6 +94,8 @@ class DecodeBatch {
   std::int64_t width_;
   SamplingOptions sampling_;
   std::vector<Slot> slots_;
+  // By capacity, each with a row for every slot.
+  std::map<std::int64_t, std::unique_ptr<FixedStep>> fixed_;
 };
 
 }  // namespace bestreel::videoscore2

@@ -36,6 +36,7 @@ class KvCache {
 
  private:
   friend class LanguageModel;
+  friend class FixedStep;
   KvCache() = default;
   std::int64_t stem_length() const { return stem_ ? stem_->length_ : 0; }
 
@@ -56,7 +57,7 @@ struct DecodeRow {
 /// not even row by row, since its bits depend on how its operands are aligned. What libtorch
 /// vectorises goes row by row where the scalar tail of a loop has other bits than its body (SiLU;
 /// the rotation is a table made once a sequence). Additions, products, roots and conversions are
-/// exact or rounded once either way. On other devices a step has one fixed number of rows instead.
+/// exact or rounded once either way. On other devices see Note [One shape].
 class LanguageModel {
  public:
   LanguageModel(const Weights& weights, const TextConfig& config);
@@ -83,6 +84,7 @@ class LanguageModel {
   at::Tensor logits(const at::Tensor& hidden) const;
 
  private:
+  friend class FixedStep;
   struct Layer {
     RmsNorm attention_norm, mlp_norm;
     Linear q, k, v, o, gate, up, down;

@@ -50,7 +50,7 @@ at::Tensor streamed(const at::Tensor& x, const Linear& linear) {
 }
 
 bool has_kernel(const at::Tensor& x, const at::Tensor& weight) {
-  return x.is_cpu() && weight.is_contiguous() && element_of(weight.scalar_type()) &&
+  return x.is_cpu() && weight.is_cpu() && weight.is_contiguous() && element_of(weight.scalar_type()) &&
          (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16);
 }
 
@@ -129,10 +129,12 @@ at::Tensor Weights::vector(const std::string& name, std::int64_t size) const {
 Linear Weights::linear(const std::string& name, std::int64_t out, std::int64_t in,
                        bool bias) const {
   const at::Tensor added = bias ? vector(name + ".bias", out) : at::Tensor();
-  const at::Tensor weight = matrix(name + ".weight", {out, in});
   const auto found = int8_.find(resolve(name + ".weight"));
-  if (found == int8_.end()) return {weight, added};
-  return {found->second.values, added, found->second.scales, kInt8Group};
+  if (found == int8_.end()) return {matrix(name + ".weight", {out, in}), added};
+  // Checks the shape; what int8 stands for does not go to the device.
+  checkpoint_.to(at::kCPU).tensor(resolve(name + ".weight"), {out, in});
+  const at::Device device = checkpoint_.device();
+  return {found->second.values.to(device), added, found->second.scales.to(device), kInt8Group};
 }
 
 RmsNorm Weights::norm(const std::string& name, std::int64_t size, double epsilon) const {

@@ -8,6 +8,7 @@
 
 #include "core/base/fail.h"
 #include "core/base/file.h"
+#include "core/nn/device.h"
 
 namespace bestreel::videoscore2 {
 namespace {
@@ -31,20 +32,21 @@ std::string digest_of(const CheckpointConfig& config, const Checkpoint& checkpoi
 }  // namespace
 
 Model::Model(CheckpointConfig config, Tokenizer tokenizer, const Weights& weights,
-             std::string digest)
+             std::string digest, at::Device device)
     : config_(std::move(config)),
       tokenizer_(std::move(tokenizer)),
       vision_(weights, config_.model.vision),
       language_(weights, config_.model.text),
       ends_(config_.generation.eos_token_ids),
       digest_(std::move(digest)),
-      activations_(weights.activations()) {
+      activations_(weights.activations()),
+      device_(device) {
   if (ends_.empty())
     if (const auto end = tokenizer_.id_of("<|im_end|>")) ends_.push_back(*end);
 }
 
 std::shared_ptr<const Model> Model::load(const std::string& folder, at::ScalarType activations,
-                                         bool int8) {
+                                         bool int8, at::Device device) {
   CheckpointConfig config = read_checkpoint_config(folder);
   Tokenizer tokenizer = Tokenizer::from_file(folder + "/tokenizer.json");
   if (tokenizer.vocabulary_size() > config.model.text.vocab_size)
@@ -54,10 +56,10 @@ std::shared_ptr<const Model> Model::load(const std::string& folder, at::ScalarTy
          folder, tokenizer.vocabulary_size() - 1, config.model.text.vocab_size);
   const Checkpoint checkpoint = Checkpoint::open(folder);
   std::string digest = digest_of(config, checkpoint);
-  const Weights weights(checkpoint, activations,
+  const Weights weights(checkpoint.to(device), activations,
                         int8 ? int8_weights(checkpoint, digest) : Int8Weights{});
   return std::shared_ptr<const Model>(
-      new Model(std::move(config), std::move(tokenizer), weights, std::move(digest)));
+      new Model(std::move(config), std::move(tokenizer), weights, std::move(digest), device));
 }
 
 Prompt Model::prefill(const std::vector<std::int64_t>& prompt, const at::Tensor& patches,
@@ -73,17 +75,17 @@ Prompt Model::prefill(const std::vector<std::int64_t>& prompt, const at::Tensor&
     fail("prompt_malformed", "judge", "the prompt must hold {} video tokens but holds {}", features,
          count);
 
-  const auto device = patches.device();
-  const at::Tensor ids = at::tensor(prompt, at::kLong).to(device);
+  
+  const at::Tensor ids = at::tensor(prompt, at::kLong).to(device_);
   at::Tensor x = language_.embed(ids);
-  x.narrow(0, begin, features).copy_(vision_(patches, grid, check));
+  x.narrow(0, begin, features).copy_(vision_(patches.to(device_), grid, check));
 
   const RopePositions where =
       rope_positions(static_cast<std::int64_t>(prompt.size()), begin, grid, v, seconds_per_grid);
   const at::Tensor positions =
       at::stack({at::tensor(where.axes[0], at::kLong), at::tensor(where.axes[1], at::kLong),
                  at::tensor(where.axes[2], at::kLong)})
-          .to(device);
+          .to(device_);
   const auto cache = std::make_shared<KvCache>(
       config_.model.text, static_cast<std::int64_t>(prompt.size()), x.options());
   const at::Tensor hidden = language_.prefill(x, positions, *cache, last_only, check);
@@ -95,7 +97,7 @@ Sequence Model::fork(const Prompt& prompt, std::int64_t capacity) const {
           language_.rotation(prompt.position, capacity)};
 }
 
-at::Tensor Model::step(std::span<const NextToken> rows, std::int64_t width) const {
+at::Tensor Model::step(std::span<const NextToken> rows) const {
   std::vector<std::int64_t> ids;
   std::vector<DecodeRow> decode;
   std::int64_t ahead = 0;  // tokens of this step that stand before the row in its sequence
@@ -106,9 +108,7 @@ at::Tensor Model::step(std::span<const NextToken> rows, std::int64_t width) cons
     ids.push_back(row.id);
     decode.push_back({&sequence.cache, {sequence.turns.cos[place], sequence.turns.sin[place]}});
   }
-  const auto device = rows.front().sequence->turns.cos.device();
-  if (!device.is_cpu()) ids.resize(static_cast<std::size_t>(width));
-  return language_.decode(language_.embed(at::tensor(ids, at::kLong).to(device)), decode);
+  return language_.decode(language_.embed(nn::upload(at::tensor(ids, at::kLong), device_)), decode);
 }
 
 }  // namespace bestreel::videoscore2

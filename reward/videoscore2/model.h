@@ -45,7 +45,7 @@ class Model {
   /// Tokenizer::from_file and Weights.
   /// `int8`: the decoder's matrices in int8 (int8_weights.h).
   static std::shared_ptr<const Model> load(const std::string& folder, at::ScalarType activations,
-                                           bool int8 = false);
+                                           bool int8 = false, at::Device device = at::kCPU);
 
   const CheckpointConfig& config() const { return config_; }
   const Tokenizer& tokenizer() const { return tokenizer_; }
@@ -67,11 +67,12 @@ class Model {
   Sequence fork(const Prompt& prompt, std::int64_t capacity) const;
 
   /// Runs tokens of several sequences in one step; those of one sequence stand in order. Returns
-  /// hidden states (rows, hidden), rows.size() or, on another device than the CPU, `width` of them.
-  at::Tensor step(std::span<const NextToken> rows, std::int64_t width) const;
+  /// hidden states (rows, hidden). For the CPU: devices have FixedStep.
+  at::Tensor step(std::span<const NextToken> rows) const;
 
  private:
-  Model(CheckpointConfig config, Tokenizer tokenizer, const Weights& weights, std::string digest);
+  Model(CheckpointConfig config, Tokenizer tokenizer, const Weights& weights, std::string digest,
+        at::Device device);
 
   CheckpointConfig config_;
   Tokenizer tokenizer_;
@@ -80,6 +81,7 @@ class Model {
   std::vector<std::int64_t> ends_;
   std::string digest_;
   at::ScalarType activations_;
+  at::Device device_;
 };
 
 }  // namespace bestreel::videoscore2

@@ -13,6 +13,8 @@
 #include <cmath>
 #include <limits>
 
+#include "core/nn/device.h"
+
 namespace bestreel::videoscore2 {
 namespace {
 
@@ -32,7 +34,7 @@ at::Tensor seen_tokens(const std::vector<std::int64_t>& ids, std::int64_t vocabu
   at::Tensor seen = at::zeros({vocabulary}, at::kBool);
   bool* mark = seen.mutable_data_ptr<bool>();
   for (const std::int64_t id : ids) mark[id] = true;
-  return seen.to(device);
+  return nn::upload(seen, device);
 }
 
 at::Tensor repetition_penalty(const at::Tensor& logits, const at::Tensor& seen, double penalty) {

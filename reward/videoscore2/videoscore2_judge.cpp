@@ -14,6 +14,8 @@
 
 #include "core/base/fail.h"
 #include "core/base/file.h"
+#include "core/nn/device.h"
+#include "core/nn/device_stream.h"
 #include "reward/videoscore2/answer.h"
 #include "reward/videoscore2/batch.h"
 #include "reward/videoscore2/frames.h"
@@ -31,6 +33,10 @@ at::ScalarType activations_of(const VideoScore2Options& options) {
   if (options.dtype == "fp32") return at::kFloat;
   if (options.dtype == "bf16") return at::kBFloat16;
   fail_usage("score", "--dtype must be fp32 or bf16 but got \"{}\"", options.dtype);
+}
+
+at::Device device_of(const VideoScore2Options& options) {
+  return nn::parse_device(options.device);
 }
 
 void check(const VideoScore2Options& o) {
@@ -142,9 +148,10 @@ struct Setup {
 // of several readings of one video.
 class Stream {
  public:
-  Stream(const Setup& setup, RequestSource& source)
+  Stream(const Setup& setup, RequestSource& source, const nn::Lane& lane)
       : setup_(setup),
         source_(source),
+        lane_(lane),
         batch_(
             setup.model, videoscore2_profile(), setup.options.slots,
             {.sample = setup.options.temperature > 0, .temperature = setup.options.temperature}) {}
@@ -190,7 +197,10 @@ class Stream {
   void begin(RequestSource::Item item) {
     Job job{.ticket = item.ticket, .stop = item.stop};
     std::optional<Failure> failure =
-        failure_of([&] { prefill(job, std::exchange(item.request, {})); });
+        failure_of([&] {
+          const nn::Lane::Scope on(lane_);
+          prefill(job, std::exchange(item.request, {}));
+        });
     if (failure)
       source_.done(job.ticket, std::move(*failure));
     else
@@ -237,6 +247,7 @@ class Stream {
   void join(Job& job) {
     const int k = job.joined++;
     const std::optional<Failure> failure = failure_of([&] {
+      const nn::Lane::Scope on(lane_);
       batch_.join({job.ticket, k}, job.prompt, job.tokens, job.rationale,
                   setup_.options.seed + static_cast<std::uint64_t>(k));
     });
@@ -255,7 +266,10 @@ class Stream {
     }
     if (batch_.empty()) return;
     std::vector<DecodeBatch::Ended> ended;
-    if (const auto failure = failure_of([&] { ended = batch_.step(); }))
+    if (const auto failure = failure_of([&] {
+          const nn::Lane::Scope on(lane_);
+          ended = batch_.step();
+        }))
       while (!jobs_.empty()) finish(jobs_.front().ticket, *failure);
     for (DecodeBatch::Ended& each : ended) settle(each);
   }
@@ -310,6 +324,7 @@ class Stream {
 
   const Setup& setup_;
   RequestSource& source_;
+  const nn::Lane& lane_;
   DecodeBatch batch_;
   std::list<Job> jobs_;  // oldest first
 };
@@ -320,7 +335,8 @@ class VideoScore2Judge final : public Judge {
       : setup_{.options = options,
                .query = find_template(options.folder, options.template_file),
                .model = Model::load(options.folder, activations_of(options),
-                                    options.weights == "int8")} {
+                                    options.weights == "int8", device_of(options))},
+        lane_(device_of(options), /*high_priority=*/true) {
     AnswerTokens::of(setup_.model->tokenizer());  // refuses a tokenizer that cannot score
     if (setup_.options.fps == 0) setup_.options.fps = videoscore2_profile().fps;
     JudgeInfo& info = setup_.info;
@@ -333,8 +349,11 @@ class VideoScore2Judge final : public Judge {
                     options.rationale, setup_.options.fps, options.max_frames,
                     options.temperature, options.temperature > 0 ? options.seed : 0,
                     options.readings);
+    // Another kind of device rounds otherwise.
+    const at::Device device = device_of(options);
+    const std::string place = device.is_cpu() ? "" : c10::DeviceTypeName(device.type());
     info.id = fmt::format("{}{}-{:.16}", info.name, options.weights == "int8" ? "-int8" : "",
-                          sha256(settings));
+                          sha256(settings + place));
     for (const ProfileDimension& dimension : videoscore2_profile().dimensions)
       info.dimensions.push_back(dimension.name);
   }
@@ -351,11 +370,12 @@ class VideoScore2Judge final : public Judge {
     // Both are properties of the calling thread.
     const c10::InferenceMode no_grad;
     if (setup_.options.threads > 0) at::set_num_threads(setup_.options.threads);
-    Stream(setup_, source).run();
+    Stream(setup_, source, lane_).run();
   }
 
  private:
   Setup setup_;
+  nn::Lane lane_;
 };
 
 }  // namespace

@@ -19,6 +19,7 @@ struct VideoScore2Options {
   /// "fp32": float32 activations on the weights as they are, which is what the reference computes;
   /// "bf16": bfloat16 activations, for a bfloat16 checkpoint.
   std::string dtype = "fp32";
+  std::string device = "cpu";  ///< "cuda" or "cuda:1": of the weights and of all that is computed
   /// "file": the weights as they are; "int8": the decoder's in a byte each, converted once into a
   /// file beside the checkpoint, or in the user's cache where that is read-only. Half the memory
   /// traffic of a step for scores that differ a little, hence another judge id.

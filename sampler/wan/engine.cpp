@@ -14,6 +14,7 @@
 
 #include "core/base/fail.h"
 #include "core/base/file.h"
+#include "sampler/device_video.h"
 #include "sampler/schedulers/noise.h"
 #include "sampler/wan/tiny_decoder.h"
 
@@ -46,13 +47,6 @@ at::Tensor draw(const Noise& noise, const Pipeline& pipeline, const VideoSize& s
       noise.form());
 }
 
-/// Frames (F,3,H,W) uint8 as a video in memory that owns them.
-VideoPtr to_video(const at::Tensor& frames, Rational fps) {
-  const auto owned = std::make_shared<at::Tensor>(frames.cpu().contiguous());
-  TensorView view{owned->data_ptr(), DType::kUInt8, {}, owned->sizes().vec(), owned->strides().vec(), owned};
-  return video_from_frames(std::move(view), fps);
-}
-
 class WanEngine final : public Engine {
  public:
   WanEngine(std::shared_ptr<Pipeline> pipeline, EngineOptions options)
@@ -71,8 +65,13 @@ class WanEngine final : public Engine {
         pipeline_->digest().substr(0, 16), pipeline_->weights().substr(0, 16),
         s.size.width, s.size.height, s.size.frames, options_.fps.num, options_.fps.den, s.steps, s.guidance,
         s.guidance_2 ? fmt::format("/{}", *s.guidance_2) : "", static_cast<int>(s.noise.stochastic), s.noise.eta);
+    // Another kind of device rounds otherwise.
+    if (!pipeline_->device().is_cpu()) {
+      capabilities_.id += fmt::format(" on {}", c10::DeviceTypeName(pipeline_->device().type(), /*lower_case=*/true));
+    }
     if (!options_.preview_decoder.empty()) {
-      preview_ = TinyDecoder::open(options_.preview_decoder, pipeline_->config().vae.z_dim);
+      preview_ = TinyDecoder::open(options_.preview_decoder, pipeline_->config().vae.z_dim,
+                                   pipeline_->device());
       capabilities_.id += fmt::format(" preview={:.16}", sha256_file(options_.preview_decoder));
     }
     capabilities_.scheduling = Scheduling::kPausable;
@@ -189,8 +188,9 @@ class WanEngine final : public Engine {
       const at::Tensor latents = last ? live.trajectory->x() : live.trajectory->x0_hat();
       shown = sparing(
           [&] {
-            return to_video(!last && preview_ ? preview_->frames(latents) : pipeline_->decode(latents),
-                            options_.fps);
+            return make_device_video(
+                (!last && preview_ ? preview_->frames(latents) : pipeline_->decode(latents)).contiguous(),
+                options_.fps);
           },
           spare);
     } catch (const Error& error) {

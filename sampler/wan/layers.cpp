@@ -17,9 +17,9 @@ Weights::Weights(const std::string& folder, const std::string& stem, at::ScalarT
 
 at::Tensor Weights::load(const std::string& name, const std::vector<std::int64_t>& shape,
                          at::ScalarType dtype) const {
-  at::Tensor tensor = checkpoint_.tensor(name, shape);
-  if (lora_) tensor = lora_->merged(name, tensor);
-  return tensor.to(device_, dtype);
+  // Converted on the device: the file's bytes are what travels.
+  if (!lora_) return checkpoint_.to(device_).tensor(name, shape).to(dtype);
+  return lora_->merged(name, checkpoint_.tensor(name, shape)).to(device_).to(dtype);
 }
 
 at::Tensor Weights::tensor(const std::string& name, const std::vector<std::int64_t>& shape) const {

@@ -13,6 +13,7 @@
 
 #include "core/base/fail.h"
 #include "core/base/file.h"
+#include "core/nn/device.h"
 #include "sampler/schedulers/noise.h"
 #include "sampler/wan/prompt.h"
 #include "sampler/wan/text_encoder.h"
@@ -131,6 +132,7 @@ std::shared_ptr<Pipeline> Pipeline::load(const LoadOptions& options) {
 }
 
 const PipelineConfig& Pipeline::config() const { return impl_->config; }
+at::Device Pipeline::device() const { return impl_->options.device; }
 const std::string& Pipeline::digest() const { return impl_->digest; }
 const std::string& Pipeline::weights() const { return impl_->weights; }
 
@@ -301,7 +303,8 @@ void Trajectory::advance() {
     const at::Tensor v = pipeline_->velocity(*conditioning_, settings_, x_, timestep, forwards_);
     at::Tensor fresh;
     if (stepper_.needs_noise())
-      fresh = keyed_noise(fmt::format("{}/step {}", key_, step()), x_.sizes()).to(x_.device());
+      fresh = nn::upload(keyed_noise(fmt::format("{}/step {}", key_, step()), x_.sizes()),
+                         x_.device());
     last_ = stepper_.step(x_, v, fresh);
     x_ = last_.x_next;
   });

@@ -99,6 +99,7 @@ class BESTREEL_API Pipeline : public std::enable_shared_from_this<Pipeline> {
   ~Pipeline();
 
   const PipelineConfig& config() const;
+  at::Device device() const;
   /// Torch-free name of the checkpoint and of what was loaded: sha256, for runs.
   const std::string& digest() const;
   /// A cheap fingerprint of all weights and of the tokenizer (Checkpoint::fingerprint), for runs: who

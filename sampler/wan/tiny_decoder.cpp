@@ -62,11 +62,13 @@ struct TinyDecoder::Impl {
 
 TinyDecoder TinyDecoder::open(const std::string& file, std::int64_t channels, at::Device device) {
   const std::filesystem::path path(file);
-  const Checkpoint checkpoint = Checkpoint::open(
-      path.has_parent_path() ? path.parent_path().string() : ".", path.stem().string());
+  const Checkpoint checkpoint =
+      Checkpoint::open(path.has_parent_path() ? path.parent_path().string() : ".",
+                       path.stem().string())
+          .to(device);
   const auto conv = [&](const std::string& name, bool bias) {
     const auto load = [&](const std::string& part) {
-      return checkpoint.tensor("decoder." + name + part).to(device, at::kFloat);
+      return checkpoint.tensor("decoder." + name + part).to(at::kFloat);
     };
     Conv c{load(".weight"), bias ? load(".bias") : at::Tensor()};
     if (c.weight.dim() != 4)

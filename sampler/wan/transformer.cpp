@@ -18,9 +18,12 @@
 #include <ATen/ops/view_as_real.h>
 #include <ATen/ops/zeros.h>
 
+#include <array>
 #include <cmath>
+#include <mutex>
 
 #include "core/base/fail.h"
+#include "core/nn/device.h"
 
 namespace bestreel::wan {
 namespace {
@@ -48,8 +51,15 @@ void add_gated(at::Tensor& x, const at::Tensor& y, const at::Tensor& gate) {
 
 }  // namespace
 
+// Made on the CPU, in double: once a size, so that no step waits for it to reach the device.
+struct Transformer::Turns {
+  std::mutex mutex;
+  std::array<std::int64_t, 3> size{};
+  at::Tensor rotation;
+};
+
 Transformer::Transformer(const Weights& w, const TransformerConfig& c)
-    : config_(c), dtype_(w.dtype()), device_(w.device()) {
+    : config_(c), dtype_(w.dtype()), device_(w.device()), turns_(std::make_shared<Turns>()) {
   const std::int64_t dim = c.dim();
   const auto& p = c.patch_size;
   const std::int64_t pixels = p[0] * p[1] * p[2];
@@ -82,6 +92,12 @@ Transformer::Transformer(const Weights& w, const TransformerConfig& c)
   }
   project_ = w.linear("proj_out", c.out_channels * pixels, dim);
   final_modulation_ = w.wide("scale_shift_table", {1, 2, dim}).view({2, dim});
+  const std::int64_t half = c.freq_dim / 2;
+  frequency_ = at::arange(half, at::kFloat)
+                   .mul(-std::log(kMaxPeriod))
+                   .div(static_cast<double>(half))
+                   .exp()
+                   .to(device_);
 }
 
 // Complex numbers (tokens, 1, head_dim / 2) that turn pairs by the frame, the row and the column.
@@ -89,8 +105,8 @@ Transformer::Transformer(const Weights& w, const TransformerConfig& c)
 // Which pairs turn at which speed, and by which axis, the reference decides in two places, with
 // 2 (d / 6) and with d / 3 of d = head_dim dimensions for rows and columns. Where these differ, a
 // pair at the border has its cosine from one axis and its sine from another; models are trained so.
-at::Tensor Transformer::rotation(std::int64_t frames, std::int64_t height,
-                                 std::int64_t width) const {
+at::Tensor Transformer::make_rotation(std::int64_t frames, std::int64_t height,
+                                      std::int64_t width) const {
   const std::int64_t head = config_.attention_head_dim, speeds = 2 * (head / 6), third = head / 3;
   const auto speed = [&](std::int64_t dim) {
     const at::Tensor exponent = at::arange(0, dim, 2, at::kDouble).div(static_cast<double>(dim));
@@ -111,7 +127,19 @@ at::Tensor Transformer::rotation(std::int64_t frames, std::int64_t height,
     }
     return at::stack(columns, -1).view({frames * height * width, 1, head / 2});
   };
-  return at::complex(angles(0).cos().to(at::kFloat), angles(1).sin().to(at::kFloat)).to(device_);
+  return nn::upload(
+      at::complex(angles(0).cos().to(at::kFloat), angles(1).sin().to(at::kFloat)), device_);
+}
+
+at::Tensor Transformer::rotation(std::int64_t frames, std::int64_t height,
+                                 std::int64_t width) const {
+  const std::array<std::int64_t, 3> size{frames, height, width};
+  const std::lock_guard lock(turns_->mutex);
+  if (turns_->size != size) {
+    turns_->rotation = make_rotation(frames, height, width);
+    turns_->size = size;
+  }
+  return turns_->rotation;
 }
 
 // (rows, dim) to (1, heads, rows, head_dim)
@@ -193,11 +221,8 @@ at::Tensor Transformer::velocity(const at::Tensor& latent, double timestep,
                                  .reshape({frames * height * width, channels * p[0] * p[1] * p[2]});
   at::Tensor x = patch_(patches);
 
-  const std::int64_t half = config_.freq_dim / 2;
-  const at::Tensor frequency =
-      at::arange(half, at::kFloat).mul(-std::log(kMaxPeriod)).div(static_cast<double>(half)).exp();
-  const at::Tensor phase = frequency * timestep;
-  const at::Tensor sinusoids = at::cat({phase.cos(), phase.sin()}).unsqueeze(0).to(device_);
+  const at::Tensor phase = frequency_ * timestep;
+  const at::Tensor sinusoids = at::cat({phase.cos(), phase.sin()}).unsqueeze(0);
   const at::Tensor time = time_out_(at::silu(time_in_(sinusoids))).to(dtype_);
   const at::Tensor modulation =
       time_project_(at::silu(time)).view({6, config_.dim()}).to(at::kFloat);

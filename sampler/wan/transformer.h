@@ -51,6 +51,7 @@ class Transformer {
     at::Tensor modulation;  // (6, dim) float32
   };
 
+  at::Tensor make_rotation(std::int64_t frames, std::int64_t height, std::int64_t width) const;
   at::Tensor rotation(std::int64_t frames, std::int64_t height, std::int64_t width) const;
   at::Tensor heads(const at::Tensor& x) const;
   at::Tensor self_attention(const Attention& a, const at::Tensor& x,
@@ -66,6 +67,9 @@ class Transformer {
   Linear patch_, time_in_, time_out_, time_project_, text_in_, text_out_, project_;
   std::vector<Block> blocks_;
   at::Tensor final_modulation_;  // (2, dim) float32
+  at::Tensor frequency_;         // (freq_dim / 2) float32, of the timestep's sinusoids
+  struct Turns;
+  std::shared_ptr<Turns> turns_;  // the rotation of the last size
 };
 
 }  // namespace bestreel::wan

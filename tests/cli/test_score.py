@@ -65,6 +65,7 @@ def test_scores_do_not_depend_on_company(bestreel, small_videos):
         (["a.mp4", "--prompt", "x", "--judge", "nobody"], "[score] judge must be"),
         (["a.mp4", "--prompt", "x", "--judge", "pixels", "--nonsense"], "nonsense"),
         (["a.mp4", "--prompt", "x", "--judge", "pixels", "--threads", "0"], "threads"),
+        (["a.mp4", "--prompt", "x", "--judge", "pixels", "--device", "gpu"], "[device] device must be"),
         (["a.mp4", "--prompt", "x", "--judge", "pixels", "--weights", "int4"], "weights must be int8"),
     ],
 )
@@ -73,6 +74,14 @@ def test_usage_is_a_sentence(bestreel, arguments, sentence):
     assert done.returncode == 2
     assert sentence in done.stderr
     assert done.stdout == ""
+
+
+def test_a_gpu_that_is_not_there_is_a_sentence(bestreel):
+    # Number 120 is missing on a machine with GPUs too.
+    done = bestreel("score", "a.mp4", "-p", PROMPT, "-j", "pixels", "--device", "cuda:120")
+    assert done.returncode == 1
+    assert "[device] cuda:120 was asked for but" in done.stderr
+    assert "pass" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ double batch_rate(const Model& model, const Prompt& prompt, std::int64_t width,
     std::vector<NextToken> rows;
     for (std::size_t i = 0; i < sequences.size(); ++i) rows.push_back({&sequences[i], tokens[i]});
     const at::Tensor next =
-        choose_tokens(model.language().logits(model.step(rows, width)), {}).cpu();
+        choose_tokens(model.language().logits(model.step(rows)), {}).cpu();
     std::copy_n(next.const_data_ptr<std::int64_t>(), width, tokens.begin());
   }
   return static_cast<double>(width * steps) /
@@ -111,7 +111,7 @@ json forward(const json& request, const std::string& out) {
     seen.push_back(choose_tokens(processed, {}).item<std::int64_t>());
     result["tokens"].push_back(seen.back());
     const NextToken next{&sequence, seen.back()};
-    hidden = model->step({&next, 1}, 1);
+    hidden = model->step({&next, 1});
   }
   result["decode_seconds"] = since(begin);
   for (const std::int64_t width : request.value("widths", std::vector<std::int64_t>{}))
