@@ -88,7 +88,7 @@ def main():
             for i, prompt in enumerate(prompts):
                 run_folder = work / name / f"p{i:03}"
                 rows = list(map(json.loads, run("bestreel", "export", run_folder, "--format", "jsonl").splitlines()))
-                truth = truths(prompt, sorted((run_folder / "candidates").glob("c*.mp4")))
+                truth = truths(prompt, sorted(run_folder.glob("c*.mp4")))
                 winner = next(pathlib.Path(row["video"]).stem for row in rows if row["winner"])
                 picked[name].append(truth[winner])
                 everything.append(list(truth.values()))
