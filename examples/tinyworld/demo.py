@@ -54,6 +54,7 @@ def main():
     args = parser.parse_args()
 
     prompts = PROMPTS[:args.prompts]
+    cores = os.cpu_count() or 1
     checkpoints = root / "examples/tinyworld/checkpoints"
     shutil.rmtree(args.out, ignore_errors=True)
     args.out.mkdir(parents=True)
@@ -65,7 +66,8 @@ def main():
         judged, notes = run(
             args.bin / "bestreel", "generate", "--model", checkpoints / "generator", "--judge", checkpoints / "judge",
             "--prompt", prompt, "-n", args.n, "--steps", args.steps, "--guidance", 3, "--size", "64x64",
-            "--frames", 17, "--fps", 4, "--overlap", "on", "--out", folder, "--json", codes=(0, 1))
+            "--frames", 17, "--fps", 4, "--overlap", "on", "--threads", cores - cores // 2,
+            "--judge-threads", max(1, cores // 2), "--out", folder, "--json", codes=(0, 1))
         rows = rows_of(args.bin, folder, prompt, judged)
         reports.append(folder / "report.html")
         print(f"\n{prompt}\n{'candidate':>9}  {'judge':>5}  {'truth':>5}")
