@@ -1,9 +1,14 @@
 // The `bestreel` program: finds the command, turns errors into sentences and exit codes.
 #include <array>
 #include <csignal>
+#include <cstdlib>
 #include <iostream>
 #include <string>
 #include <vector>
+
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include "cli/command.h"
 #include "cli/machine.h"
@@ -56,8 +61,20 @@ int run(const std::vector<std::string>& argv) {
 }  // namespace
 }  // namespace bestreel::cli
 
+// glibc raises the size from which a block is a mapping of its own, up to 32 MiB, as blocks are
+// freed, and keeps what lies below: how much depends on the order of frees. A fixed size gives
+// large tensors back at once, so that a plan of the memory holds.
+void steady_allocator() {
+#ifdef __GLIBC__
+  if (std::getenv("MALLOC_MMAP_THRESHOLD_") != nullptr) return;
+  mallopt(M_MMAP_THRESHOLD, 4 << 20);
+  mallopt(M_TRIM_THRESHOLD, 16 << 20);
+#endif
+}
+
 int main(int argc, char** argv) {
   using namespace bestreel;
+  steady_allocator();
   std::ios::sync_with_stdio(false);
   std::signal(SIGPIPE, SIG_IGN);  // a closed pager is an error of the write, not a silent death
   std::signal(SIGXFSZ, SIG_IGN);

@@ -37,10 +37,10 @@ class Meter {
   std::int64_t live_ = 0, peak_ = 0;
 };
 
-/// What the C library's allocator keeps of freed blocks up to 32 MiB: as much again, at most the
-/// 64 MiB above which it gives back. `activations`: what lives at its peak.
+/// What the C library's allocator keeps of freed blocks: as much again, at most the 16 MiB above
+/// which it gives back (cli/main.cpp sets that). `activations`: what lives at its peak.
 inline std::int64_t allocator_slack(std::int64_t activations) {
-  return std::min(activations, std::int64_t{64} << 20);
+  return std::min(activations, std::int64_t{16} << 20);
 }
 
 /// Of one judge; bytes, and work per video.
