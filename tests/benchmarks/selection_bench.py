@@ -2,10 +2,12 @@
 """Does selection work? Truth of what each strategy picks, on the tiny world, prompts never trained on.
 
     ./run bench selection [--prompts 40] [-n 8] [--steps 20] [--guidance 3] [--judge FOLDER]
+                          [--split test|dev] [--only best-of-n,halving,race] [--rungs K,...]
 
 For each prompt the native engine makes n candidates of the same seeds under best-of-n, halving and
 race, the small judge chooses, and the oracle says afterwards how good the choice really is. Random
-choice is the mean over the candidates. Intervals are 95 %, bootstrap over prompts.
+choice is the mean over the candidates. Options of a strategy are chosen on dev prompts (--split dev,
+--rungs for halving), never on those that are reported. Intervals are 95 %, bootstrap over prompts.
 """
 
 import argparse
@@ -31,9 +33,9 @@ def run(program, *arguments, codes=(0,)):
     return done.stdout
 
 
-def test_prompts(count, work):
-    """Prompts of the test split, drawn by the renderer's own grammar."""
-    run("bestreel-tinyworld", "render", "--sample", 4 * count, "--split", "test", "--seed", 777, "--out", work / "drawn")
+def draw_prompts(split, count, work):
+    """Prompts of a split, drawn by the renderer's own grammar."""
+    run("bestreel-tinyworld", "render", "--sample", 4 * count, "--split", split, "--seed", 777, "--out", work / "drawn")
     lines = (work / "drawn/clips.jsonl").read_text().splitlines()
     return list(dict.fromkeys(json.loads(line)["prompt"] for line in lines))[:count]
 
@@ -62,16 +64,17 @@ def main():
     parser.add_argument("--guidance", type=float, default=3)
     parser.add_argument("--judge", default=CHECKPOINTS / "judge")
     parser.add_argument("--model", default=CHECKPOINTS / "generator")
+    parser.add_argument("--split", default="test", choices=("test", "dev"))
+    parser.add_argument("--only", default="best-of-n,halving,race", help="best-of-n is always among them")
+    parser.add_argument("--rungs", help="of halving")
     args = parser.parse_args()
 
-    strategies = {
-        "best-of-n": ["--strategy", "best-of-n"],
-        "halving": ["--strategy", "halving"],
-        "race": ["--strategy", "race"],
-    }
+    strategies = {name: ["--strategy", name] for name in args.only.split(",")}
+    if args.rungs and "halving" in strategies:
+        strategies["halving"] += ["--rungs", args.rungs]
     with tempfile.TemporaryDirectory() as folder:
         work = pathlib.Path(folder)
-        prompts = test_prompts(args.prompts, work)
+        prompts = draw_prompts(args.split, args.prompts, work)
         file = work / "prompts.jsonl"
         file.write_text("".join(json.dumps(dict(prompt=p, id=f"p{i:03}", seed=1000 * i)) + "\n"
                                 for i, p in enumerate(prompts)))
@@ -97,12 +100,12 @@ def main():
                 oracle_choice = [max(t) for t in everything]
 
     best = np.array(picked["best-of-n"])
-    print(f"{len(prompts)} test prompts, n = {args.n}, {args.steps} steps, guidance {args.guidance:g}; truth 1..5 by "
+    print(f"{len(prompts)} {args.split} prompts, n = {args.n}, {args.steps} steps, guidance {args.guidance:g}; truth 1..5 by "
           "the oracle, mean over prompts with its 95 % interval\n")
     print("| choice | truth | denoiser forwards | seconds a prompt |\n|---|---|---|---|")
+    others = [name for name in strategies if name != "best-of-n"]
     rows = [("random", random_choice, None), ("best-of-n by the small judge", picked["best-of-n"], "best-of-n"),
-            ("halving", picked["halving"], "halving"), ("race", picked["race"], "race"),
-            ("best-of-n by the oracle", oracle_choice, None)]
+            *((name, picked[name], name) for name in others), ("best-of-n by the oracle", oracle_choice, None)]
     for label, values, name in rows:
         mean, low, high = interval(values)
         cost = f"{forwards[name]:.0f} | {seconds[name] / len(prompts):.1f}" if name else " | "
@@ -111,7 +114,7 @@ def main():
     print(show("best-of-n minus random, paired", best - random_choice))
     share = (best.mean() - np.mean(random_choice)) / (np.mean(oracle_choice) - np.mean(random_choice))
     print(f"of the way from random to the oracle's choice: {share:.0%}")
-    for name in ("halving", "race"):
+    for name in others:
         print(f"{show(f'{name} minus best-of-n, paired', np.array(picked[name]) - best)} at "
               f"{forwards[name] / forwards['best-of-n']:.0%} of the forwards")
 
