@@ -14,7 +14,7 @@ std::size_t survivors(std::size_t alive, const HalvingOptions& options) {
   return std::min(alive, std::max(options.finalists, static_cast<std::size_t>(kept)));
 }
 
-/// As many rungs as lead from n to the finalists, geometrically from 16 to 60 % of the steps: early
+/// As many rungs as lead from n to the finalists, geometrically from 32 to 60 % of the steps: early
 /// previews are cheap to act on, late ones are to be trusted.
 std::vector<int> default_rungs(const HalvingOptions& options) {
   std::size_t count = 0;
@@ -29,7 +29,7 @@ std::vector<int> default_rungs(const HalvingOptions& options) {
   std::vector<int> rungs;
   for (std::size_t j = 0; j < count; ++j) {
     const double at = count == 1 ? 0.5 : static_cast<double>(j) / static_cast<double>(count - 1);
-    const double share = 0.16 * std::pow(0.60 / 0.16, at);
+    const double share = 0.32 * std::pow(0.60 / 0.32, at);
     const int step = static_cast<int>(std::lround(share * options.steps));
     const int earliest = (rungs.empty() ? 0 : rungs.back() + options.lag) + 1;
     rungs.push_back(std::max(step, earliest));

@@ -21,7 +21,7 @@ struct HalvingOptions {
   double eta = 2;                    ///< ceil(alive / eta) go on at each rung, above 1
   std::size_t finalists = 1;         ///< never fewer go on, 1..n
   /// Steps at which previews are judged. Empty: as many as lead to `finalists`, spread
-  /// geometrically between 16 and 60 % of `steps` (8, 12, 19, 30 of 50 for 16 candidates).
+  /// geometrically between 32 and 60 % of `steps` (16, 20, 24, 30 of 50 for 16 candidates).
   std::vector<int> rungs;
   int lag = 0;          ///< steps until a decision takes effect
   Selection selection;  ///< of the finalists, over all judges

@@ -45,7 +45,7 @@ TEST_F(StrategiesTest, HalvingRunsItsPlan) {
 // The default plan for eight of twenty steps is under half of best-of-8.
 TEST_F(StrategiesTest, HalvingByDefaultIsUnderHalfOfBestOfN) {
   const HalvingPlan plan = halving_plan({.seeds = consecutive_seeds(0, 8), .steps = 20});
-  EXPECT_EQ(plan.rungs, (std::vector<int>{3, 6, 12}));
+  EXPECT_EQ(plan.rungs, (std::vector<int>{6, 9, 12}));
   EXPECT_EQ(plan.alive, (std::vector<std::size_t>{8, 4, 2, 1}));
   EXPECT_LE(plan.forwards(2), 0.5 * 8 * 20 * 2);
 }
