@@ -22,7 +22,7 @@ constexpr std::int64_t kPicturesAtWork = 24;
 // Of x264 and libav while a video is written or read, in pictures.
 constexpr std::int64_t kPicturesInCoders = 60;
 // Of a whole generation beyond its weights and activations: code of kernels that the warm-up does not
-// touch, the encoder's, threads. Measured with four instruction sets: 35 to 60 MB.
+// touch, the encoder's, threads. 44 to 61 MB on the wide generator of tests/cli/test_plan.py.
 constexpr std::int64_t kGenerating = std::int64_t{44} << 20;
 
 bool has_option(const Command& command, const char* name) {

@@ -6,8 +6,8 @@
 
 For each prompt the native engine makes n candidates of the same seeds under best-of-n, halving and
 race, the small judge chooses, and the oracle says afterwards how good the choice really is. Random
-choice is the mean over the candidates. Options of a strategy are chosen on dev prompts (--split dev,
---rungs for halving), never on those that are reported. Intervals are 95 %, bootstrap over prompts.
+choice is the mean over the candidates. --split dev and --rungs try options of halving on other
+prompts than those that are reported. Intervals are 95 %, bootstrap over prompts.
 """
 
 import argparse
@@ -69,7 +69,7 @@ def main():
     parser.add_argument("--rungs", help="of halving")
     args = parser.parse_args()
 
-    strategies = {name: ["--strategy", name] for name in args.only.split(",")}
+    strategies = {name: ["--strategy", name] for name in dict.fromkeys(["best-of-n", *args.only.split(",")])}
     if args.rungs and "halving" in strategies:
         strategies["halving"] += ["--rungs", args.rungs]
     with tempfile.TemporaryDirectory() as folder:
