@@ -8,7 +8,8 @@ namespace bestreel::cli {
 namespace {
 
 void print_help(const Command& command) {
-  std::cout << "bestreel " << command.name << " " << command.usage << "\n" << command.summary << "\n\n";
+  std::cout << "bestreel " << command.name << " " << command.usage << "\n"
+            << command.summary << "\n\n";
   std::cout << command.options() << "\n" << command.details;
 }
 
@@ -28,8 +29,9 @@ int run_command(const Command& command, const std::vector<std::string>& argv) {
   po::variables_map given;
   try {
     const auto style = po::command_line_style::unix_style & ~po::command_line_style::allow_guessing;
-    po::store(po::command_line_parser(argv).options(options).positional(positional).style(style).run(),
-              given);
+    po::store(
+        po::command_line_parser(argv).options(options).positional(positional).style(style).run(),
+        given);
     po::notify(given);
   } catch (const po::error& error) {
     fail_parse(command, error);

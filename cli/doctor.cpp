@@ -19,7 +19,8 @@ namespace bestreel::cli {
 namespace {
 
 constexpr const char* kDetails =
-    "Exit status: 0 everything that Bestreel needs is there, 1 something is missing (the line says\n"
+    "Exit status: 0 everything that Bestreel needs is there, 1 something is missing (the line "
+    "says\n"
     "what to do).\n";
 
 constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;
@@ -58,16 +59,18 @@ int run_doctor(const po::variables_map&) {
   if (memory < 2) {
     list.missing("memory", have + ": at least 2 GiB are needed; close programs or raise the limit");
   } else if (memory < 20) {
-    list.note("memory", have + ": enough for `pixels` and small judges; VideoScore2 (16.6 GB of "
-                               "weights) wants 20 GiB");
+    list.note("memory", have +
+                            ": enough for `pixels` and small judges; VideoScore2 (16.6 GB of "
+                            "weights) wants 20 GiB");
   } else {
     list.good("memory", have + ": enough for VideoScore2 in bf16");
   }
 
   const std::string gpu = gpu_text();
   if (gpu.empty()) {
-    list.note("GPU", "none usable: everything runs on the CPU; for a GPU install its driver and "
-                     "build where nvcc is found");
+    list.note("GPU",
+              "none usable: everything runs on the CPU; for a GPU install its driver and "
+              "build where nvcc is found");
   } else {
     list.good("GPU", gpu);
   }
@@ -76,8 +79,9 @@ int run_doctor(const po::variables_map&) {
   if (avcodec_find_encoder_by_name("libx264") != nullptr) {
     list.good("H.264", "libx264 encodes");
   } else {
-    list.missing("H.264", "libav has no libx264 encoder: install the distribution's own ffmpeg "
-                          "libraries (apt-get install libavcodec-extra)");
+    list.missing("H.264",
+                 "libav has no libx264 encoder: install the distribution's own ffmpeg "
+                 "libraries (apt-get install libavcodec-extra)");
   }
   if (avcodec_find_decoder(AV_CODEC_ID_H264) == nullptr) {
     list.missing("H.264", "libav cannot decode H.264: apt-get install libavcodec-extra");
@@ -85,8 +89,9 @@ int run_doctor(const po::variables_map&) {
   if (std::system("command -v ffmpeg >/dev/null 2>&1") == 0) {
     list.good("ffmpeg", "the program is there (the demo and the tests use it)");
   } else {
-    list.note("ffmpeg", "the program is missing; only the demo and the tests use it: apt-get "
-                        "install ffmpeg");
+    list.note("ffmpeg",
+              "the program is missing; only the demo and the tests use it: apt-get "
+              "install ffmpeg");
   }
 
   const double disk = static_cast<double>(free_disk(".")) / kGiB;
@@ -102,8 +107,10 @@ int run_doctor(const po::variables_map&) {
 }  // namespace
 
 Command doctor_command() {
-  return {"doctor", "what of this machine is usable, and what to do about what is missing", "", "",
-          kDetails, [] { return po::options_description("Options"); }, run_doctor};
+  return {"doctor",  "what of this machine is usable, and what to do about what is missing",
+          "",        "",
+          kDetails,  [] { return po::options_description("Options"); },
+          run_doctor};
 }
 
 }  // namespace bestreel::cli

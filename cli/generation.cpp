@@ -25,11 +25,13 @@ namespace {
 
 using nlohmann::json;
 
-std::string text_or(const po::variables_map& given, const char* name, const std::string& otherwise) {
+std::string text_or(const po::variables_map& given, const char* name,
+                    const std::string& otherwise) {
   return given.count(name) != 0 ? given[name].as<std::string>() : otherwise;
 }
 
-int number_of(const po::variables_map& given, const Command& command, const char* name, int low, int high) {
+int number_of(const po::variables_map& given, const Command& command, const char* name, int low,
+              int high) {
   const int value = given[name].as<int>();
   if (value < low || value > high) {
     fail_usage(command.name, "{} must be between {} and {}, but got {}", name, low, high, value);
@@ -37,7 +39,8 @@ int number_of(const po::variables_map& given, const Command& command, const char
   return value;
 }
 
-std::vector<int> integers_of(const po::variables_map& given, const Command& command, const char* name) {
+std::vector<int> integers_of(const po::variables_map& given, const Command& command,
+                             const char* name) {
   std::vector<int> values;
   if (given.count(name) == 0) return values;
   const std::string text = given[name].as<std::string>();
@@ -75,7 +78,9 @@ std::vector<wan::LoraFile> lora_of(const po::variables_map& given, const Command
 /// A safe name of a folder.
 bool is_name(const std::string& id) {
   return !id.empty() && id.size() <= 100 && id[0] != '.' &&
-         id.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == std::string::npos;
+         id.find_first_not_of(
+             "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") ==
+             std::string::npos;
 }
 
 Job job_of_line(const std::string& file, int number, const std::string& line, const Job& usual) {
@@ -93,11 +98,14 @@ Job job_of_line(const std::string& file, int number, const std::string& line, co
     job.seed = object.value("seed", job.seed);
     job.negative = object.value("negative_prompt", job.negative);
   } catch (const std::exception&) {
-    fail("json_malformed", "generate", "{}, line {}: must be a prompt, or a JSON object with \"prompt\" and, if "
-         "wanted, \"id\", \"seed\" and \"negative_prompt\", but is {}", file, number, line);
+    fail("json_malformed", "generate",
+         "{}, line {}: must be a prompt, or a JSON object with \"prompt\" and, if "
+         "wanted, \"id\", \"seed\" and \"negative_prompt\", but is {}",
+         file, number, line);
   }
   if (!is_name(job.id)) {
-    fail_usage("generate", "{}, line {}: id must be letters, digits, dots, dashes and underscores, but got {}",
+    fail_usage("generate",
+               "{}, line {}: id must be letters, digits, dots, dashes and underscores, but got {}",
                file, number, job.id);
   }
   return job;
@@ -113,7 +121,8 @@ std::vector<Job> jobs_of(const po::variables_map& given, const Command& command)
     job.prompt = required_text(given, command, "prompt", "TEXT, or --prompts FILE");
     return {job};
   }
-  if (given.count("prompt") != 0) fail_usage(command.name, "either --prompt or --prompts may be given, but not both");
+  if (given.count("prompt") != 0)
+    fail_usage(command.name, "either --prompt or --prompts may be given, but not both");
   const std::string file = given["prompts"].as<std::string>();
   std::vector<Job> jobs;
   std::set<std::string> ids;
@@ -125,14 +134,16 @@ std::vector<Job> jobs_of(const po::variables_map& given, const Command& command)
     if (line.find_first_not_of(" \t") == std::string::npos) continue;
     jobs.push_back(job_of_line(file, number, line, usual));
     if (!ids.insert(jobs.back().id).second) {
-      fail_usage(command.name, "{}, line {}: the id {} is given twice", file, number, jobs.back().id);
+      fail_usage(command.name, "{}, line {}: the id {} is given twice", file, number,
+                 jobs.back().id);
     }
   }
   if (jobs.empty()) fail_usage(command.name, "{} must hold at least one prompt", file);
   return jobs;
 }
 
-po::variables_map options_of(const po::variables_map& given, const Job& job, const std::string& out) {
+po::variables_map options_of(const po::variables_map& given, const Job& job,
+                             const std::string& out) {
   po::variables_map one = given;
   const auto set = [&](const char* name, boost::any value) {
     one.erase(name);
@@ -165,22 +176,24 @@ std::unique_ptr<Engine> make_engine(const po::variables_map& given, const Comman
   options.settings.size = size_of(given, command);
   options.settings.steps = number_of(given, command, "steps", 1, 1000);
   options.settings.guidance = given["guidance"].as<double>();
-  if (given.count("guidance-2") != 0) options.settings.guidance_2 = given["guidance-2"].as<double>();
+  if (given.count("guidance-2") != 0)
+    options.settings.guidance_2 = given["guidance-2"].as<double>();
   options.settings.noise.stochastic = parse_stochastic(given["stochastic"].as<std::string>());
   options.settings.noise.eta = given["eta-noise"].as<double>();
   options.fps = {number_of(given, command, "fps", 1, 240), 1};
   options.threads = given.count("threads") != 0 ? given["threads"].as<int>() : usable_cores();
   options.preview_decoder = text_or(given, "preview-decoder", "");
-  const auto pipeline = wan::Pipeline::load({.folder = required_text(given, command, "model", "FOLDER"),
-                                             .dtype = given["model-dtype"].as<std::string>(),
-                                             .vae_dtype = given["vae-dtype"].as<std::string>(),
-                                             .device = nn::parse_device(device_of(given)),
-                                             .lora = lora_of(given, command)});
+  const auto pipeline =
+      wan::Pipeline::load({.folder = required_text(given, command, "model", "FOLDER"),
+                           .dtype = given["model-dtype"].as<std::string>(),
+                           .vae_dtype = given["vae-dtype"].as<std::string>(),
+                           .device = nn::parse_device(device_of(given)),
+                           .lora = lora_of(given, command)});
   return wan::make_engine(pipeline, options);
 }
 
-StrategyPtr make_strategy(const po::variables_map& given, const Command& command, std::uint64_t seed,
-                          int steps, const RunSettings& settings) {
+StrategyPtr make_strategy(const po::variables_map& given, const Command& command,
+                          std::uint64_t seed, int steps, const RunSettings& settings) {
   const auto n = static_cast<std::size_t>(number_of(given, command, "n", 1, 10000));
   const std::vector<std::uint64_t> seeds = consecutive_seeds(seed, n);
   const Selection selection{settings.combination, settings.weights};
@@ -190,11 +203,14 @@ StrategyPtr make_strategy(const po::variables_map& given, const Command& command
     return settings.keep.empty() ? best_of_n({seeds, selection}) : cascade({seeds, settings.keep});
   }
   if (name == "rerank") {
-    return rerank({seeds, static_cast<std::size_t>(settings.keep.empty() ? kRerankKeep : settings.keep[0])});
+    return rerank(
+        {seeds, static_cast<std::size_t>(settings.keep.empty() ? kRerankKeep : settings.keep[0])});
   }
   if (!settings.keep.empty()) {
-    fail_usage(command.name, "keep belongs to the strategies best-of-n and rerank, but got it with {}: leave it out",
-               name);
+    fail_usage(
+        command.name,
+        "keep belongs to the strategies best-of-n and rerank, but got it with {}: leave it out",
+        name);
   }
   if (name == "race") {
     RaceOptions options;
@@ -210,7 +226,8 @@ StrategyPtr make_strategy(const po::variables_map& given, const Command& command
     options.seeds = seeds;
     options.steps = steps;
     options.eta = given["eta"].as<double>();
-    options.finalists = static_cast<std::size_t>(number_of(given, command, "finalists", 1, static_cast<int>(n)));
+    options.finalists =
+        static_cast<std::size_t>(number_of(given, command, "finalists", 1, static_cast<int>(n)));
     options.rungs = rungs;
     options.lag = number_of(given, command, "lag", 0, steps);
     options.selection = selection;

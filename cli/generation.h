@@ -21,22 +21,24 @@ struct Job {
   std::uint64_t seed = 0;  ///< of the first candidate; the others follow
 };
 
-/// The prompt of --prompt, or the lines of --prompts FILE: plain text, or JSON objects with "prompt"
-/// and, optional, "id", "seed", "negative_prompt". Errors: UsageError, "json_malformed".
+/// The prompt of --prompt, or the lines of --prompts FILE: plain text, or JSON objects with
+/// "prompt" and, optional, "id", "seed", "negative_prompt". Errors: UsageError, "json_malformed".
 std::vector<Job> jobs_of(const po::variables_map& given, const Command& command);
 
 /// The options of one of several prompts, as if they had been given alone.
-po::variables_map options_of(const po::variables_map& given, const Job& job, const std::string& out);
+po::variables_map options_of(const po::variables_map& given, const Job& job,
+                             const std::string& out);
 
 /// --size and --frames.
 wan::VideoSize size_of(const po::variables_map& given, const Command& command);
 
 std::unique_ptr<Engine> make_engine(const po::variables_map& given, const Command& command);
 
-StrategyPtr make_strategy(const po::variables_map& given, const Command& command, std::uint64_t seed,
-                          int steps, const RunSettings& settings);
+StrategyPtr make_strategy(const po::variables_map& given, const Command& command,
+                          std::uint64_t seed, int steps, const RunSettings& settings);
 
 /// Goes on with a run of `generate`.
-int resume_generate(const std::string& directory, const RunSettings& settings, int threads, bool json);
+int resume_generate(const std::string& directory, const RunSettings& settings, int threads,
+                    bool json);
 
 }  // namespace bestreel::cli

@@ -27,15 +27,18 @@ int run_inspect(const po::variables_map& given) {
   line("weights", fmt::format("{:.3f} GB, {}", static_cast<double>(found.bytes) / 1e9,
                               fmt::join(found.dtypes, ", ")));
   line("language", fmt::format("{} layers, hidden {}, {} heads, {} key/value heads, vocabulary {}, "
-                               "{} positions", found.layers, found.hidden_size, found.heads,
-                               found.kv_heads, found.vocabulary, found.max_positions));
+                               "{} positions",
+                               found.layers, found.hidden_size, found.heads, found.kv_heads,
+                               found.vocabulary, found.max_positions));
   line("vision", fmt::format("{} layers, hidden {}, {} to {} pixels a frame", found.vision_layers,
                              found.vision_hidden_size, found.min_pixels, found.max_pixels));
-  line("sampling", fmt::format("temperature {}, top-k {}, top-p {}, repetition penalty {}, ends at {}",
-                               found.temperature, found.top_k, found.top_p,
-                               found.repetition_penalty, fmt::join(found.end_tokens, ", ")));
+  line("sampling",
+       fmt::format("temperature {}, top-k {}, top-p {}, repetition penalty {}, ends at {}",
+                   found.temperature, found.top_k, found.top_p, found.repetition_penalty,
+                   fmt::join(found.end_tokens, ", ")));
   line("system text", printable(found.system_text));
-  line("template", fmt::format("{}, sha256 {}", printable(found.template_source), found.template_hash));
+  line("template",
+       fmt::format("{}, sha256 {}", printable(found.template_source), found.template_hash));
   if (found.template_fallback) {
     line("", "warning: this is Bestreel's own wording, scores will differ from published ones");
   }
@@ -46,13 +49,16 @@ int run_inspect(const po::variables_map& given) {
 }  // namespace
 
 Command inspect_command() {
-  return {"inspect", "what a checkpoint holds and how it will be used", "FOLDER", "folder", kDetails,
+  return {"inspect",
+          "what a checkpoint holds and how it will be used",
+          "FOLDER",
+          "folder",
+          kDetails,
           [] {
             po::options_description options("Options");
-            options.add_options()
-                ("template", po::value<std::string>()->value_name("FILE"),
-                 "query template with $t2v_prompt (the checkpoint's model card)")
-                ("folder", po::value<std::string>()->value_name("FOLDER"), "the checkpoint");
+            options.add_options()("template", po::value<std::string>()->value_name("FILE"),
+                                  "query template with $t2v_prompt (the checkpoint's model card)")(
+                "folder", po::value<std::string>()->value_name("FOLDER"), "the checkpoint");
             return options;
           },
           run_inspect};

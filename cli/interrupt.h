@@ -1,4 +1,5 @@
-// Ctrl-C as a stop_token: the first asks the work to end with what is done, the second ends at once.
+// Ctrl-C as a stop_token: the first asks the work to end with what is done, the second ends at
+// once.
 #pragma once
 
 #include <stop_token>

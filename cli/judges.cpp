@@ -22,7 +22,8 @@ namespace bestreel::cli {
 namespace {
 
 constexpr const char* kSpecs =
-    "`pixels` (no weights), `tinyworld-oracle` (clips of the tiny world) or the folder of a VideoScore2 "
+    "`pixels` (no weights), `tinyworld-oracle` (clips of the tiny world) or the folder of a "
+    "VideoScore2 "
     "checkpoint";
 
 int threads_of(const po::variables_map& given, const Command& command) {
@@ -37,13 +38,14 @@ void check_device(const std::string& device) {
 #ifdef BESTREEL_WITH_TORCH
   nn::parse_device(device);
 #else
-  if (device != "cpu") fail_usage("device", "device must be cpu in a build without libtorch, but got {}", device);
+  if (device != "cpu")
+    fail_usage("device", "device must be cpu in a build without libtorch, but got {}", device);
 #endif
 }
 
 #ifdef BESTREEL_WITH_TORCH
-/// `--weights` says what the judge's weights are stored as or, with numbers, what each judge weighs:
-/// given twice, it says both.
+/// `--weights` says what the judge's weights are stored as or, with numbers, what each judge
+/// weighs: given twice, it says both.
 std::optional<std::string> precision_of(const po::variables_map& given) {
   if (given.count("weights") == 0) return std::nullopt;
   for (const std::string& word : given["weights"].as<std::vector<std::string>>())
@@ -84,17 +86,20 @@ JudgePtr make_checkpoint_judge(const std::string& folder, const po::variables_ma
   const VideoScore2Options options = videoscore2_options(folder, given, command);
   JudgePtr judge = make_videoscore2_judge(options);
   if (inspect_videoscore2(folder, options.template_file).template_fallback) {
-    std::cerr << "[" << command.name << "] warning: " << folder << " has no model card with a query "
-              << "template, so Bestreel's own wording is used and scores will differ from published "
-              << "ones: download the whole checkpoint, or pass --template FILE\n";
+    std::cerr
+        << "[" << command.name << "] warning: " << folder << " has no model card with a query "
+        << "template, so Bestreel's own wording is used and scores will differ from published "
+        << "ones: download the whole checkpoint, or pass --template FILE\n";
   }
   return judge;
 }
 #else
 JudgePtr make_checkpoint_judge(const std::string& folder, const po::variables_map&,
                                const Command& command) {
-  fail("no_libtorch", command.name, "{} is a checkpoint, and this build has no libtorch: build with "
-       "-DBESTREEL_TORCH=ON", folder);
+  fail("no_libtorch", command.name,
+       "{} is a checkpoint, and this build has no libtorch: build with "
+       "-DBESTREEL_TORCH=ON",
+       folder);
 }
 #endif
 
@@ -132,17 +137,22 @@ std::vector<double> weights_of(const po::variables_map& given, const Command& co
     }
     at = next + 1;
   }
-  fail_usage(command.name, "weights must be {} positive numbers with commas, one for each --judge, "
-             "but got {}", judges, text);
+  fail_usage(command.name,
+             "weights must be {} positive numbers with commas, one for each --judge, "
+             "but got {}",
+             judges, text);
 }
 
 }  // namespace
 
-std::vector<int> keep_of(const po::variables_map& given, const Command& command, std::size_t judges) {
+std::vector<int> keep_of(const po::variables_map& given, const Command& command,
+                         std::size_t judges) {
   if (given.count("keep") == 0) return {};
   const auto refuse = [&](const char* other) {
-    fail_usage(command.name, "either --keep or --{} may be given, but not both: with --keep the judges judge one "
-               "after the other and are not combined", other);
+    fail_usage(command.name,
+               "either --keep or --{} may be given, but not both: with --keep the judges judge one "
+               "after the other and are not combined",
+               other);
   };
   if (given.count("combine") != 0) refuse("combine");
   if (given.count("weights") != 0) {
@@ -172,7 +182,8 @@ namespace {
 /// The command as given, with every path absolute: it means the same from any folder.
 std::vector<std::string> canonical_argv(const po::variables_map& given, const Command& command) {
   const auto path = [](const std::string& text) {
-    if (text == "pixels" || text == "tinyworld-oracle") return text;  // a judge, whatever lies beside
+    if (text == "pixels" || text == "tinyworld-oracle")
+      return text;  // a judge, whatever lies beside
     return std::filesystem::exists(text) || text.find('/') != std::string::npos
                ? std::filesystem::absolute(text).lexically_normal().string()
                : text;
@@ -195,7 +206,8 @@ std::vector<std::string> canonical_argv(const po::variables_map& given, const Co
     if (const auto* words = boost::any_cast<std::vector<std::string>>(&value)) {
       for (const std::string& word : *words) add(name == "weights" ? word : path(word));
     } else if (const auto* word = boost::any_cast<std::string>(&value)) {
-      const bool is_path = name == "out" || name == "template" || name == "model" || name == "prompts" || name == "trace" || name == "preview-decoder";
+      const bool is_path = name == "out" || name == "template" || name == "model" ||
+                           name == "prompts" || name == "trace" || name == "preview-decoder";
       if (word->empty()) {
         argv.push_back("--" + name);
       } else {
@@ -219,30 +231,29 @@ std::string device_of(const po::variables_map& given) {
 }
 
 void add_judge_options(po::options_description& options) {
-  options.add_options()
-      ("prompt,p", po::value<std::string>()->value_name("TEXT"),
-       "what the videos were asked to show")
-      ("judge,j", po::value<std::vector<std::string>>()->value_name("SPEC")->composing(),
-       "`pixels` (no weights needed), or the folder of a VideoScore2 checkpoint")
-      ("template", po::value<std::string>()->value_name("FILE"),
-       "query template with $t2v_prompt (the checkpoint's model card)")
-      ("rationale", po::value<std::string>()->value_name("N|none"),
-       "tokens of reasons before the scores (1024); none: scores at once")
-      ("readings", po::value<int>()->value_name("K"),
-       "read each video K times: mean and standard deviation (1)")
-      ("temperature", po::value<double>()->value_name("T"), "sample the reasons (0: greedy)")
-      ("seed", po::value<std::uint64_t>()->value_name("S"), "of the sampling (0)")
-      ("dtype", po::value<std::string>()->value_name("D"), "fp32 or bf16 activations (fp32)")
-      ("weights", po::value<std::vector<std::string>>()->value_name("int8|W,...")->composing(),
-       "int8: the judge's weights in a byte each, converted once; numbers: one positive weight per "
-       "judge, for --combine weights (equal)")
-      ("judge-slots", po::value<int>()->value_name("B"),
-       "readings that a checkpoint decodes together, 1 to 32 (8): speed and memory, no score")
-      ("judge-from", po::value<std::string>()->value_name("WHAT"),
-       "memory: the frames as decoded (default); file: the frames after H.264")
-      ("device", po::value<std::string>()->value_name("D"),
-       "cpu, cuda or cuda:1: of the judges that have weights, and of the model (cpu)")
-      ("threads", po::value<int>()->value_name("N"), "CPU threads of the judges (all cores)");
+  options.add_options()("prompt,p", po::value<std::string>()->value_name("TEXT"),
+                        "what the videos were asked to show")(
+      "judge,j", po::value<std::vector<std::string>>()->value_name("SPEC")->composing(),
+      "`pixels` (no weights needed), or the folder of a VideoScore2 checkpoint")(
+      "template", po::value<std::string>()->value_name("FILE"),
+      "query template with $t2v_prompt (the checkpoint's model card)")(
+      "rationale", po::value<std::string>()->value_name("N|none"),
+      "tokens of reasons before the scores (1024); none: scores at once")(
+      "readings", po::value<int>()->value_name("K"),
+      "read each video K times: mean and standard deviation (1)")(
+      "temperature", po::value<double>()->value_name("T"), "sample the reasons (0: greedy)")(
+      "seed", po::value<std::uint64_t>()->value_name("S"), "of the sampling (0)")(
+      "dtype", po::value<std::string>()->value_name("D"), "fp32 or bf16 activations (fp32)")(
+      "weights", po::value<std::vector<std::string>>()->value_name("int8|W,...")->composing(),
+      "int8: the judge's weights in a byte each, converted once; numbers: one positive weight per "
+      "judge, for --combine weights (equal)")(
+      "judge-slots", po::value<int>()->value_name("B"),
+      "readings that a checkpoint decodes together, 1 to 32 (8): speed and memory, no score")(
+      "judge-from", po::value<std::string>()->value_name("WHAT"),
+      "memory: the frames as decoded (default); file: the frames after H.264")(
+      "device", po::value<std::string>()->value_name("D"),
+      "cpu, cuda or cuda:1: of the judges that have weights, and of the model (cpu)")(
+      "threads", po::value<int>()->value_name("N"), "CPU threads of the judges (all cores)");
   add_memory_option(options);
 }
 
@@ -250,7 +261,8 @@ std::vector<JudgePtr> make_judges(const po::variables_map& given, const Command&
   if (given.count("judge") == 0) {
     fail_usage(command.name, "judge must be given: pass --judge SPEC, where SPEC is {}", kSpecs);
   }
-  const std::string from = given.count("judge-from") != 0 ? given["judge-from"].as<std::string>() : "memory";
+  const std::string from =
+      given.count("judge-from") != 0 ? given["judge-from"].as<std::string>() : "memory";
   if (from != "memory" && from != "file") {
     fail_usage(command.name, "judge-from must be memory or file, but got {}", from);
   }
@@ -260,7 +272,8 @@ std::vector<JudgePtr> make_judges(const po::variables_map& given, const Command&
   if (given.count("weights") != 0)
     for (const std::string& word : given["weights"].as<std::vector<std::string>>())
       if (word != "int8" && word != "file" && (word.empty() || word[0] < '0' || word[0] > '9'))
-        fail_usage(command.name, "weights must be int8, file, or positive numbers with commas, but got {}", word);
+        fail_usage(command.name,
+                   "weights must be int8, file, or positive numbers with commas, but got {}", word);
   std::vector<JudgePtr> judges;
   for (const std::string& spec : given["judge"].as<std::vector<std::string>>()) {
     judges.push_back(make_judge(spec, given, command));
@@ -278,13 +291,15 @@ RunSettings make_settings(const po::variables_map& given, const Command& command
   settings.judges = given["judge"].as<std::vector<std::string>>();
   for (const JudgePtr& judge : judges) settings.judge_ids.push_back(judge->info().id);
   settings.keep = keep_of(given, command, judges.size());
-  // `--strategy rerank` is the cascade of two judges, and has a count of its own where none is given.
+  // `--strategy rerank` is the cascade of two judges, and has a count of its own where none is
+  // given.
   if (settings.keep.empty() && judges.size() == 2 && given.count("strategy") != 0 &&
       given["strategy"].as<std::string>() == "rerank") {
     settings.keep = {kRerankKeep};
   }
   if (settings.keep.empty() && (given.count("combine") != 0 || judges.size() > 1)) {
-    const std::string how = given.count("combine") != 0 ? given["combine"].as<std::string>() : "rank-mean";
+    const std::string how =
+        given.count("combine") != 0 ? given["combine"].as<std::string>() : "rank-mean";
     if (how != "rank-mean" && how != "weights") {
       fail_usage(command.name, "combine must be rank-mean or weights, but got {}", how);
     }
@@ -292,7 +307,8 @@ RunSettings make_settings(const po::variables_map& given, const Command& command
   }
   settings.weights = weights_of(given, command, judges.size());
   settings.top = given.count("top") != 0 ? given["top"].as<int>() : 0;
-  if (settings.top < 0) fail_usage(command.name, "top must be at least 1, but got {}", settings.top);
+  if (settings.top < 0)
+    fail_usage(command.name, "top must be at least 1, but got {}", settings.top);
   settings.threads = threads_of(given, command);
   settings.versions = version_line();
   return settings;

@@ -17,12 +17,12 @@
 namespace bestreel::cli {
 
 std::span<const Command> commands() {
-  static const std::vector<Command> all{score_command(),  rank_command(),   resume_command(),
-                                        export_command(),
+  static const std::vector<Command> all{
+      score_command(),    rank_command(),   resume_command(),    export_command(),
 #ifdef BESTREEL_WITH_TORCH
-                                        generate_command(), replay_command(), inspect_command(), plan_command(),
+      generate_command(), replay_command(), inspect_command(),   plan_command(),
 #endif
-                                        parse_command(),  doctor_command(), completion_command()};
+      parse_command(),    doctor_command(), completion_command()};
   return all;
 }
 

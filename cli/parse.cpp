@@ -44,8 +44,8 @@ Json answer_json(std::size_t index, const ParsedAnswer& answer) {
 }
 
 void print_text(std::size_t index, const ParsedAnswer& answer) {
-  std::cout << bold(fmt::format("output {}", index)) << (answer.complete ? "" : "  " + red("incomplete"))
-            << "\n";
+  std::cout << bold(fmt::format("output {}", index))
+            << (answer.complete ? "" : "  " + red("incomplete")) << "\n";
   for (const ParsedScore& score : answer.scores) {
     std::cout << fmt::format("  {:<22} {}", score.dimension,
                              score.score ? std::to_string(*score.score) : "missing");
@@ -61,8 +61,8 @@ void print_text(std::size_t index, const ParsedAnswer& answer) {
 int run_parse(const po::variables_map& given) {
   const Command command = parse_command();
   const std::string file = required_text(given, command, "file", "FILE, or - for stdin");
-  const std::string bytes = file == "-" ? std::string(std::istreambuf_iterator<char>(std::cin), {})
-                                        : read_file(file);
+  const std::string bytes =
+      file == "-" ? std::string(std::istreambuf_iterator<char>(std::cin), {}) : read_file(file);
   const std::vector<std::string> outputs = read_recorded(bytes, file == "-" ? "stdin" : file);
   std::size_t incomplete = 0, differing = 0;
   for (std::size_t i = 0; i < outputs.size(); ++i) {
@@ -70,25 +70,30 @@ int run_parse(const po::variables_map& given) {
     incomplete += answer.complete ? 0 : 1;
     differing += answer.first_match_differs ? 1 : 0;
     if (given.count("json") != 0) {
-      std::cout << answer_json(i, answer).dump(-1, ' ', false, Json::error_handler_t::replace) << "\n";
+      std::cout << answer_json(i, answer).dump(-1, ' ', false, Json::error_handler_t::replace)
+                << "\n";
     } else {
       print_text(i, answer);
     }
   }
-  std::cerr << fmt::format("{} outputs: {} complete, {} incomplete; first-match reading differs in {}\n",
-                           outputs.size(), outputs.size() - incomplete, incomplete, differing);
+  std::cerr << fmt::format(
+      "{} outputs: {} complete, {} incomplete; first-match reading differs in {}\n", outputs.size(),
+      outputs.size() - incomplete, incomplete, differing);
   return incomplete == 0 ? kDone : kFailed;
 }
 
 }  // namespace
 
 Command parse_command() {
-  return {"parse", "read recorded VideoScore2 outputs", "FILE|- [--json]", "file", kDetails,
+  return {"parse",
+          "read recorded VideoScore2 outputs",
+          "FILE|- [--json]",
+          "file",
+          kDetails,
           [] {
             po::options_description options("Options");
-            options.add_options()
-                ("json", "one JSON object per output on stdout")
-                ("file", po::value<std::string>()->value_name("FILE"), "- for stdin");
+            options.add_options()("json", "one JSON object per output on stdout")(
+                "file", po::value<std::string>()->value_name("FILE"), "- for stdin");
             return options;
           },
           run_parse};

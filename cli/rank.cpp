@@ -29,19 +29,25 @@ namespace {
 constexpr const char* kRankDetails =
     "DIR receives best.<ext> (the winner's file, byte for byte), report.html and run.sqlite. The\n"
     "same command on the same DIR goes on where it was interrupted.\n\n"
-    "Several --judge without --keep all judge everything and are combined. With --keep 8,3 they are a\n"
-    "cascade, the cheapest first: the second judge sees the best 8 of the first, the third the best 3 of\n"
-    "the second. Who was judged further comes first; rewards of different judges are never compared.\n"
+    "Several --judge without --keep all judge everything and are combined. With --keep 8,3 they "
+    "are a\n"
+    "cascade, the cheapest first: the second judge sees the best 8 of the first, the third the "
+    "best 3 of\n"
+    "the second. Who was judged further comes first; rewards of different judges are never "
+    "compared.\n"
     "With --json a last line {\"cascade\": [...]} says what each judge saw, cost and saved.\n\n"
     "Exit status: 0 all judged, 1 some video failed (the others are still ranked), 2 usage,\n"
     "130 interrupted (what was judged is ranked and kept).\n\n"
     "Examples:\n"
     "  bestreel rank clips/ --prompt \"a red ball bounces\" --judge pixels --out run1\n"
-    "  bestreel rank a.mp4 b.mkv -p \"a cat\" -j pixels -j VideoScore2/ --combine rank-mean --out run2\n"
-    "  bestreel rank clips/ -p \"a cat\" -j pixels -j small/ -j VideoScore2/ --keep 8,3 --out run3\n"
+    "  bestreel rank a.mp4 b.mkv -p \"a cat\" -j pixels -j VideoScore2/ --combine rank-mean --out "
+    "run2\n"
+    "  bestreel rank clips/ -p \"a cat\" -j pixels -j small/ -j VideoScore2/ --keep 8,3 --out "
+    "run3\n"
     "  bestreel rank clips/ -p \"a cat\" -j pixels --out run4 --watch\n";
 constexpr const char* kResumeDetails =
-    "Takes prompt, judges and videos from the run. Refused where the thread count, the versions or\n"
+    "Takes prompt, judges and videos from the run. Refused where the thread count, the versions "
+    "or\n"
     "a judge differ from the run's, since scores could then differ too.\n\n"
     "Example:\n"
     "  bestreel resume run1\n";
@@ -164,8 +170,10 @@ void refuse_out_inside(const Command& command, const std::string& out,
   std::error_code error;
   for (const std::string& input : inputs) {
     if (fs::is_directory(input) && fs::equivalent(input, out, error)) {
-      fail_usage(command.name, "out must be another folder than the videos', but got {}: best.mp4 "
-                 "would be ranked itself", out);
+      fail_usage(command.name,
+                 "out must be another folder than the videos', but got {}: best.mp4 "
+                 "would be ranked itself",
+                 out);
     }
   }
 }
@@ -178,7 +186,8 @@ bool same_videos(const RunView& view, const std::vector<std::string>& files) {
 }
 
 Output output_of(const po::variables_map& given) {
-  return {given.count("top") != 0 ? given["top"].as<int>() : 0, given.count("json") != 0,
+  return {given.count("top") != 0 ? given["top"].as<int>() : 0,
+          given.count("json") != 0,
           {.single_file = given.count("single-file") != 0}};
 }
 
@@ -197,7 +206,10 @@ int run_rank(const po::variables_map& given) {
     fail_usage(command.name, "{} holds no video: pass a folder with videos, or video files",
                fmt::join(inputs, ", "));
   }
-  std::vector<JudgePtr> judges = make_judges(obey_memory(given, command, largest_video(files), watch ? std::max<std::size_t>(8, files.size()) : files.size()), command);
+  std::vector<JudgePtr> judges =
+      make_judges(obey_memory(given, command, largest_video(files),
+                              watch ? std::max<std::size_t>(8, files.size()) : files.size()),
+                  command);
   const RunSettings settings = make_settings(given, command, judges);
 
   if (!RunStore::exists(out)) {
@@ -206,8 +218,10 @@ int run_rank(const po::variables_map& given) {
   }
   Ranking ranking = Ranking::resume(out, settings, std::move(judges));
   if (!watch && !same_videos(ranking.view(), files)) {
-    fail("run_mismatch", "rank", "{} holds a run over other videos: choose another --out, or go on "
-         "with it by `bestreel resume {}`", out, out);
+    fail("run_mismatch", "rank",
+         "{} holds a run over other videos: choose another --out, or go on "
+         "with it by `bestreel resume {}`",
+         out, out);
   }
   if (watch) ranking.take_in(files);
   return run_ranking(ranking, out, output_of(given), watch ? inputs : std::vector<std::string>{});
@@ -224,18 +238,20 @@ int run_resume(const po::variables_map& given) {
   }
 #endif
   if (!view.settings.command.empty() && view.settings.command != "rank") {
-    fail("run_foreign", "resume", "{} holds a run of {}: repeat what made it, on the same directory", directory,
+    fail("run_foreign", "resume",
+         "{} holds a run of {}: repeat what made it, on the same directory", directory,
          view.settings.command);
   }
   if (view.settings.command != "rank") {
-    fail("run_empty", "resume", "{} holds a run that had not begun: repeat the command that made it",
-         directory);
+    fail("run_empty", "resume",
+         "{} holds a run that had not begun: repeat the command that made it", directory);
   }
   const Command rank = rank_command();
   const po::variables_map then = parse_again(rank, view.settings, threads);
   std::vector<std::string> files;
   for (const Candidate& candidate : view.candidates) files.push_back(candidate.path);
-  std::vector<JudgePtr> judges = make_judges(obey_memory(then, rank, largest_video(files), files.size()), command);
+  std::vector<JudgePtr> judges =
+      make_judges(obey_memory(then, rank, largest_video(files), files.size()), command);
   const RunSettings settings = make_settings(then, rank, judges);
   Ranking ranking = Ranking::resume(directory, settings, std::move(judges));
   Output output = output_of(then);
@@ -253,58 +269,68 @@ int run_export(const po::variables_map& given) {
   const RunView view = project(RunStore::open_read_only(directory).events());
   std::cout << export_run(view, format == "csv" ? ExportFormat::kCsv : ExportFormat::kJsonl);
   std::cout.flush();
-  if (!std::cout) fail("write_failed", "export", "stdout could not be written: check where it goes");
+  if (!std::cout)
+    fail("write_failed", "export", "stdout could not be written: check where it goes");
   return kDone;
 }
 
 }  // namespace
 
 Command rank_command() {
-  return {"rank", "rank videos of one prompt, best first, with a report",
-          "FOLDER|VIDEO... --prompt TEXT --judge SPEC... --out DIR [--top K] [--watch]", "video",
+  return {"rank",
+          "rank videos of one prompt, best first, with a report",
+          "FOLDER|VIDEO... --prompt TEXT --judge SPEC... --out DIR [--top K] [--watch]",
+          "video",
           kRankDetails,
           [] {
             po::options_description options("Options");
             add_judge_options(options);
-            options.add_options()
-                ("out,o", po::value<std::string>()->value_name("DIR"), "the run's directory")
-                ("top", po::value<int>()->value_name("K"), "show the K best in the table (all)")
-                ("combine", po::value<std::string>()->value_name("HOW"),
-                 "with several judges: rank-mean (default) or weights")
-                ("keep", po::value<std::string>()->value_name("K,..."),
-                 "a cascade: each judge sees the best K of the one before, the first sees all")
-                ("watch", "keep ranking as files arrive in the folder; Ctrl-C ends")
-                ("single-file", "put the videos into report.html")
-                ("json", "one JSON object per video on stdout instead of the table")
-                ("video", po::value<std::vector<std::string>>()->value_name("PATH"),
-                 "a folder or video; the word `--video` may be left out");
+            options.add_options()("out,o", po::value<std::string>()->value_name("DIR"),
+                                  "the run's directory")("top", po::value<int>()->value_name("K"),
+                                                         "show the K best in the table (all)")(
+                "combine", po::value<std::string>()->value_name("HOW"),
+                "with several judges: rank-mean (default) or weights")(
+                "keep", po::value<std::string>()->value_name("K,..."),
+                "a cascade: each judge sees the best K of the one before, the first sees all")(
+                "watch", "keep ranking as files arrive in the folder; Ctrl-C ends")(
+                "single-file", "put the videos into report.html")(
+                "json", "one JSON object per video on stdout instead of the table")(
+                "video", po::value<std::vector<std::string>>()->value_name("PATH"),
+                "a folder or video; the word `--video` may be left out");
             return options;
           },
           run_rank};
 }
 
 Command resume_command() {
-  return {"resume", "go on with an interrupted run", "DIR", "directory", kResumeDetails,
+  return {"resume",
+          "go on with an interrupted run",
+          "DIR",
+          "directory",
+          kResumeDetails,
           [] {
             po::options_description options("Options");
-            options.add_options()
-                ("threads", po::value<int>()->value_name("N"), "must equal the run's")
-                ("json", "one JSON object per video on stdout instead of the table")
-                ("directory", po::value<std::string>()->value_name("DIR"), "the run's directory");
+            options.add_options()("threads", po::value<int>()->value_name("N"),
+                                  "must equal the run's")(
+                "json", "one JSON object per video on stdout instead of the table")(
+                "directory", po::value<std::string>()->value_name("DIR"), "the run's directory");
             return options;
           },
           run_resume};
 }
 
 Command export_command() {
-  return {"export", "write a run's scores as CSV or JSON lines", "DIR --format csv|jsonl",
-          "directory", kExportDetails,
+  return {"export",
+          "write a run's scores as CSV or JSON lines",
+          "DIR --format csv|jsonl",
+          "directory",
+          kExportDetails,
           [] {
             po::options_description options("Options");
-            options.add_options()
-                ("format", po::value<std::string>()->value_name("F")->default_value("csv"),
-                 "csv or jsonl")
-                ("directory", po::value<std::string>()->value_name("DIR"), "the run's directory");
+            options.add_options()("format",
+                                  po::value<std::string>()->value_name("F")->default_value("csv"),
+                                  "csv or jsonl")(
+                "directory", po::value<std::string>()->value_name("DIR"), "the run's directory");
             return options;
           },
           run_export};

@@ -18,7 +18,8 @@ namespace {
 
 constexpr const char* kDetails =
     "With --json, one JSON object per video on a line of its own: video, dimensions[{name, score,\n"
-    "expected, probabilities?}], reward, rationale, measures{}, frames (indices that the judge saw),\n"
+    "expected, probabilities?}], reward, rationale, measures{}, frames (indices that the judge "
+    "saw),\n"
     "seconds; or video and failure{code, sentence}. Messages go to stderr.\n\n"
     "Exit status: 0 all judged, 1 some video failed (the others are still scored), 2 usage.\n\n"
     "Examples:\n"
@@ -32,8 +33,8 @@ std::string json_text(const std::string& text) {
 
 void print_text(const std::string& path, const Result& result) {
   if (const auto* failure = std::get_if<Failure>(&result)) {
-    std::cout << bold(printable(path)) << "  " << red("failed") << "\n  " << printable(failure->sentence)
-              << "\n";
+    std::cout << bold(printable(path)) << "  " << red("failed") << "\n  "
+              << printable(failure->sentence) << "\n";
     return;
   }
   const auto& judgement = std::get<Judgement>(result);
@@ -52,10 +53,13 @@ int run_score(const po::variables_map& given) {
     fail_usage(command.name, "at least one video must be given: pass VIDEO...");
   }
   const auto paths = given["video"].as<std::vector<std::string>>();
-  const std::vector<JudgePtr> judges = make_judges(obey_memory(given, command, largest_video(paths), 1), command);
+  const std::vector<JudgePtr> judges =
+      make_judges(obey_memory(given, command, largest_video(paths), 1), command);
   if (judges.size() != 1) {
-    fail_usage(command.name, "judge must be one SPEC, but got {}: use `bestreel rank` to combine "
-               "judges", judges.size());
+    fail_usage(command.name,
+               "judge must be one SPEC, but got {}: use `bestreel rank` to combine "
+               "judges",
+               judges.size());
   }
   const bool json = given.count("json") != 0;
 
@@ -92,7 +96,8 @@ int run_score(const po::variables_map& given) {
       print_text(paths[i], result);
     }
     std::cout.flush();
-    if (!std::cout) fail("write_failed", "score", "stdout could not be written: check where it goes");
+    if (!std::cout)
+      fail("write_failed", "score", "stdout could not be written: check where it goes");
     if (json && failed(result)) std::cerr << std::get<Failure>(result).sentence << "\n";
   }
   return all ? kDone : kFailed;
@@ -101,15 +106,17 @@ int run_score(const po::variables_map& given) {
 }  // namespace
 
 Command score_command() {
-  return {"score", "score videos, each by itself", "VIDEO... --prompt TEXT --judge SPEC [--json]",
-          "video", kDetails,
+  return {"score",
+          "score videos, each by itself",
+          "VIDEO... --prompt TEXT --judge SPEC [--json]",
+          "video",
+          kDetails,
           [] {
             po::options_description options("Options");
             add_judge_options(options);
-            options.add_options()
-                ("json", "one JSON object per video on stdout")
-                ("video", po::value<std::vector<std::string>>()->value_name("VIDEO"),
-                 "a video file; the word `--video` may be left out");
+            options.add_options()("json", "one JSON object per video on stdout")(
+                "video", po::value<std::vector<std::string>>()->value_name("VIDEO"),
+                "a video file; the word `--video` may be left out");
             return options;
           },
           run_score};

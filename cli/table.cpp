@@ -29,7 +29,8 @@ std::vector<Column> columns_of(const RunView& view) {
       const auto& dimensions = std::get<Judgement>(*candidate.results[j]).dimensions;
       for (std::size_t d = 0; d < dimensions.size(); ++d) {
         const std::string& name = dimensions[d].name;
-        columns.push_back({j, d, view.settings.judges.size() > 1 ? fmt::format("{}:{}", j + 1, name) : name});
+        columns.push_back(
+            {j, d, view.settings.judges.size() > 1 ? fmt::format("{}:{}", j + 1, name) : name});
       }
       break;
     }
@@ -68,8 +69,9 @@ std::string reward_text(const Candidate& candidate, const RewardColumn& column) 
 
 /// The first reason why the second lost, where their rewards are of different judges.
 std::string decided_sentence(const RunView& view, const Candidate& first, const Candidate& second) {
-  return fmt::format("{} wins: judge {} ({}) looked at it and not at {}", printable(first.id), *first.decided_by + 1,
-                     printable(view.settings.judges[*first.decided_by]), printable(second.id));
+  return fmt::format("{} wins: judge {} ({}) looked at it and not at {}", printable(first.id),
+                     *first.decided_by + 1, printable(view.settings.judges[*first.decided_by]),
+                     printable(second.id));
 }
 
 }  // namespace
@@ -89,7 +91,8 @@ std::string ranking_table(const RunView& view, int top) {
     if (candidate.rank == 0) {
       for (const auto& result : candidate.results) {
         if (result && failed(*result)) {
-          failures += fmt::format("{}  {}\n", red("failed"), printable(std::get<Failure>(*result).sentence));
+          failures += fmt::format("{}  {}\n", red("failed"),
+                                  printable(std::get<Failure>(*result).sentence));
           break;
         }
       }
@@ -102,7 +105,8 @@ std::string ranking_table(const RunView& view, int top) {
     any = true;
     const bool best = candidate.id == view.winner;
     const auto mark = [&](const std::string& text) { return best ? green(text) : text; };
-    std::vector<std::string> row{mark(std::to_string(candidate.rank)), mark(printable(candidate.id))};
+    std::vector<std::string> row{mark(std::to_string(candidate.rank)),
+                                 mark(printable(candidate.id))};
     for (const RewardColumn& column : rewards) row.push_back(mark(reward_text(candidate, column)));
     for (const Column& column : columns) {
       const Judgement* judgement = judgement_of(candidate, column.judge);
@@ -119,8 +123,8 @@ std::string ranking_table(const RunView& view, int top) {
 
 std::string cascade_table(const RunView& view, int top) {
   if (view.settings.keep.empty()) return "";
-  Table table({bold("judge"), bold("saw"), bold("handed on"), bold("seconds"), bold("tokens"), bold("saved seconds"),
-               bold("saved tokens")});
+  Table table({bold("judge"), bold("saw"), bold("handed on"), bold("seconds"), bold("tokens"),
+               bold("saved seconds"), bold("saved tokens")});
   for (const CascadeStage& stage : cascade_stages(view)) {
     const bool last = stage.judge + 1 == view.settings.judges.size();
     const auto count = [](double value) { return value > 0 ? fmt::format("{:.0f}", value) : "-"; };
@@ -145,18 +149,21 @@ std::string winner_sentence(const RunView& view) {
     return fmt::format("{} is the only one that could be ranked", printable(first.id));
   }
   const Candidate& second = view.candidates[1];
-  if (first.decided_by != second.decided_by && first.decided_by) return decided_sentence(view, first, second);
+  if (first.decided_by != second.decided_by && first.decided_by)
+    return decided_sentence(view, first, second);
   const double lead = first.reward.value_or(0) - second.reward.value_or(0);
   std::string text =
       lead == 0 ? fmt::format("{} and {} are level", printable(first.id), printable(second.id))
-                : fmt::format("{} wins by {:.3f} over {}", printable(first.id), lead, printable(second.id));
+                : fmt::format("{} wins by {:.3f} over {}", printable(first.id), lead,
+                              printable(second.id));
   std::string separator = ": ";
   for (const Column& column : columns_of(view)) {
     const Judgement* a = judgement_of(first, column.judge);
     const Judgement* b = judgement_of(second, column.judge);
     if (a == nullptr || b == nullptr) continue;
-    text += fmt::format("{}{} {:+.2f}", separator, column.title,
-                        a->dimensions[column.dimension].expected - b->dimensions[column.dimension].expected);
+    text += fmt::format(
+        "{}{} {:+.2f}", separator, column.title,
+        a->dimensions[column.dimension].expected - b->dimensions[column.dimension].expected);
     separator = ", ";
   }
   return text;

@@ -61,7 +61,8 @@ void Progress::update(std::size_t done, std::size_t total, const std::string& na
   std::string eta;
   if (done > 0 && done < total) {
     const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start_;
-    const double rest = elapsed.count() / static_cast<double>(done) * static_cast<double>(total - done);
+    const double rest =
+        elapsed.count() / static_cast<double>(done) * static_cast<double>(total - done);
     eta = "  ETA " + duration_text(rest);
   }
   std::cerr << fmt::format("\r\x1b[K{} {}/{}  {}{}", what_, done, total, printable(name), eta)

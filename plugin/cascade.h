@@ -24,8 +24,8 @@ using CascadeRewards = std::vector<std::vector<std::optional<double>>>;
 BESTREEL_API void check_keep(const std::string& op, std::size_t judges, std::span<const int> keep);
 
 /// Who is to be seen by `judge`: all for the first; else the best keep[judge - 1] of those to whom
-/// the judge before gave a reward. Best first; ties by the lower index. Whom a judge fails on is not
-/// replaced.
+/// the judge before gave a reward. Best first; ties by the lower index. Whom a judge fails on is
+/// not replaced.
 BESTREEL_API std::vector<std::size_t> cascade_survivors(const CascadeRewards& rewards,
                                                         std::span<const int> keep,
                                                         std::size_t judge);

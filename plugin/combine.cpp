@@ -49,7 +49,8 @@ std::vector<std::optional<double>> combine(
     }
     for (const auto& reward : judge) {
       if (reward && !std::isfinite(*reward)) {
-        fail_usage("combine", "rewards must be finite, but got {}: give a judge that failed no reward",
+        fail_usage("combine",
+                   "rewards must be finite, but got {}: give a judge that failed no reward",
                    *reward);
       }
     }
@@ -59,7 +60,8 @@ std::vector<std::optional<double>> combine(
 
   std::vector<std::size_t> complete;
   for (std::size_t c = 0; c < candidates; ++c) {
-    if (std::all_of(rewards.begin(), rewards.end(), [&](const auto& r) { return r[c].has_value(); })) {
+    if (std::all_of(rewards.begin(), rewards.end(),
+                    [&](const auto& r) { return r[c].has_value(); })) {
       complete.push_back(c);
     }
   }

@@ -65,9 +65,9 @@ class BESTREEL_API Judge {
   /// Failure{"cancelled"}.
   virtual std::vector<Result> judge(std::span<const Request> requests, std::stop_token stop) = 0;
 
-  /// The same for requests that come while others are being judged, in any order of results; returns
-  /// when `source` has no more. By default judge() for one after the other; a judge that gains from
-  /// company takes up to info().slots at once.
+  /// The same for requests that come while others are being judged, in any order of results;
+  /// returns when `source` has no more. By default judge() for one after the other; a judge that
+  /// gains from company takes up to info().slots at once.
   virtual void judge_stream(RequestSource& source) {
     while (std::optional<RequestSource::Item> item = source.next(/*wait=*/true)) {
       std::vector<Result> results = judge({&item->request, 1}, item->stop);

@@ -55,8 +55,9 @@ struct JudgeQueue::Impl final : RequestSource {
     return !jobs.empty();
   }
 
-  // ---- RequestSource: the worker's thread --------------------------------------------------------
-  // The videos go with the items, so a caller may delete what it handed in once it is told.
+  // ---- RequestSource: the worker's thread
+  // -------------------------------------------------------- The videos go with the items, so a
+  // caller may delete what it handed in once it is told.
   std::optional<Item> next(bool wait) override {
     std::optional<Item> item;
     {
@@ -80,8 +81,10 @@ struct JudgeQueue::Impl final : RequestSource {
       const std::scoped_lock lock(mutex);
       auto node = running.extract(ticket);
       if (!node) {
-        fail("judge_broken", "judge", "{} gave a result for a request that it does not have: report it "
-             "to the judge's author", judge->info().name);
+        fail("judge_broken", "judge",
+             "{} gave a result for a request that it does not have: report it "
+             "to the judge's author",
+             judge->info().name);
       }
       promise = std::move(node.mapped().promise);
     }
@@ -106,9 +109,10 @@ struct JudgeQueue::Impl final : RequestSource {
     untaken = {};
     changed.notify_all();
     if (!lost.empty() && !thrown) {
-      thrown = std::make_exception_ptr(
-          Error("judge_broken", "judge", judge->info().name + " must give a result for every request "
-                "but lost one: report it to the judge's author"));
+      thrown = std::make_exception_ptr(Error("judge_broken", "judge",
+                                             judge->info().name +
+                                                 " must give a result for every request "
+                                                 "but lost one: report it to the judge's author"));
     }
     for (auto& [ticket, request] : lost) request.promise.set_exception(thrown);
   }

@@ -12,14 +12,16 @@
 namespace bestreel {
 
 struct JudgeQueueOptions {
-  std::size_t capacity = 0;  ///< waiting requests before submit() blocks (back-pressure); 0 = no limit
+  std::size_t capacity =
+      0;  ///< waiting requests before submit() blocks (back-pressure); 0 = no limit
 };
 
-/// Owns one worker thread that feeds one judge in submission order: the judge takes a request when it
-/// has room for one, also while it is judging others. Every method may be called from
-/// any thread. A future is always fulfilled: with the judge's Result; with Failure{"cancelled"}
-/// after cancel(), cancel_all() or destruction; with the judge's own exception if it threw while it
-/// held the request (Error "judge_broken" if it lost a result). By then the queue has let go of the request's video.
+/// Owns one worker thread that feeds one judge in submission order: the judge takes a request when
+/// it has room for one, also while it is judging others. Every method may be called from any
+/// thread. A future is always fulfilled: with the judge's Result; with Failure{"cancelled"} after
+/// cancel(), cancel_all() or destruction; with the judge's own exception if it threw while it held
+/// the request (Error "judge_broken" if it lost a result). By then the queue has let go of the
+/// request's video.
 class BESTREEL_API JudgeQueue {
  public:
   using Ticket = std::uint64_t;

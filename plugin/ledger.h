@@ -30,9 +30,9 @@ struct Ledger {
   double preview_seconds = 0;
   double decode_seconds = 0;
   double judge_seconds = 0;
-  double waited_seconds = 0;    ///< of the engine, for judges
-  std::int64_t peak_bytes = 0;  ///< largest the engine has reported; 0 = not known
-  double redone_forwards = 0;   ///< after interruptions
+  double waited_seconds = 0;      ///< of the engine, for judges
+  std::int64_t peak_bytes = 0;    ///< largest the engine has reported; 0 = not known
+  double redone_forwards = 0;     ///< after interruptions
   std::vector<JudgeCost> judges;  ///< by place; shorter where the later ones have judged nobody
 
   /// The share of judging time behind which the engine did not have to wait, 0..1; 0 without

@@ -35,14 +35,17 @@ MemoryPlan with_slots(const PlanRequest& request, int slots) {
     const GeneratorNeed& g = *request.generator;
     plan.trajectories = request.lockstep ? request.n : 1;
     const std::int64_t waiting = request.keeps_videos ? request.n : 1;
-    const std::int64_t engine = request.process + g.vae + g.denoiser + g.conditioning +
-                                plan.trajectories * g.trajectory;
+    const std::int64_t engine =
+        request.process + g.vae + g.denoiser + g.conditioning + plan.trajectories * g.trajectory;
     // From the second candidate on the judges' weights are there as well.
-    const std::int64_t company = (request.n > 1 || request.lockstep ? judges + (waiting - 1) * g.video : 0) +
-                                 (request.overlap ? judge_work + g.video : 0);
-    if (g.loading > 0) plan.phases.push_back({"loading", request.process + g.vae + g.denoiser + g.loading});
+    const std::int64_t company =
+        (request.n > 1 || request.lockstep ? judges + (waiting - 1) * g.video : 0) +
+        (request.overlap ? judge_work + g.video : 0);
+    if (g.loading > 0)
+      plan.phases.push_back({"loading", request.process + g.vae + g.denoiser + g.loading});
     plan.phases.push_back({"encoding the prompt",
-                           request.process + g.vae + (request.prompts > 1 ? g.denoiser + judges : g.denoiser_at_text) +
+                           request.process + g.vae +
+                               (request.prompts > 1 ? g.denoiser + judges : g.denoiser_at_text) +
                                g.text_encoder + g.text_activations + g.conditioning});
     plan.phases.push_back({"denoising", engine + company + g.denoise_activations});
     plan.phases.push_back({"decoding", engine + company + g.decode_activations + g.video});
@@ -63,9 +66,9 @@ MemoryPlan with_slots(const PlanRequest& request, int slots) {
 
 std::int64_t parse_memory(const std::string& op, const std::string& text) {
   static const std::map<std::string, double> units{
-      {"", 1},           {"B", 1},           {"K", 1024.0},    {"KIB", 1024.0},   {"KB", 1e3},
-      {"M", 1048576.0},  {"MIB", 1048576.0}, {"MB", 1e6},      {"G", 0x1p30},     {"GIB", 0x1p30},
-      {"GB", 1e9},       {"T", 0x1p40},      {"TIB", 0x1p40},  {"TB", 1e12}};
+      {"", 1},          {"B", 1},           {"K", 1024.0},   {"KIB", 1024.0}, {"KB", 1e3},
+      {"M", 1048576.0}, {"MIB", 1048576.0}, {"MB", 1e6},     {"G", 0x1p30},   {"GIB", 0x1p30},
+      {"GB", 1e9},      {"T", 0x1p40},      {"TIB", 0x1p40}, {"TB", 1e12}};
   double number = 0;
   const char* const end = text.data() + text.size();
   const auto [stop, error] = std::from_chars(text.data(), end, number);
@@ -73,8 +76,10 @@ std::int64_t parse_memory(const std::string& op, const std::string& text) {
   std::transform(unit.begin(), unit.end(), unit.begin(),
                  [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
   const auto found = units.find(unit);
-  if (error != std::errc() || found == units.end() || !(number > 0) || number * found->second > 0x1p60) {
-    fail_usage(op, "memory must be a size such as 24G, 24GiB, 24GB or 24000M, but got \"{}\"", text);
+  if (error != std::errc() || found == units.end() || !(number > 0) ||
+      number * found->second > 0x1p60) {
+    fail_usage(op, "memory must be a size such as 24G, 24GiB, 24GB or 24000M, but got \"{}\"",
+               text);
   }
   return static_cast<std::int64_t>(number * found->second);
 }
@@ -102,12 +107,14 @@ std::string cheapest_remedy(const std::vector<Alternative>& alternatives) {
   return "";
 }
 
-PlanSeconds plan_seconds(const PlanRequest& request, const MemoryPlan& plan, const MachineRates& rates) {
+PlanSeconds plan_seconds(const PlanRequest& request, const MemoryPlan& plan,
+                         const MachineRates& rates) {
   PlanSeconds seconds;
   const auto n = static_cast<double>(request.n);
   if (request.generator) {
     const GeneratorNeed& g = *request.generator;
-    seconds.text = g.text_flops / rates.flops + static_cast<double>(g.text_encoder) / rates.bytes_per_second;
+    seconds.text =
+        g.text_flops / rates.flops + static_cast<double>(g.text_encoder) / rates.bytes_per_second;
     seconds.denoise = g.forwards_per_candidate * g.forward_flops / rates.flops;
     seconds.decode = g.decode_flops / rates.flops;
     seconds.total = seconds.text + n * (seconds.denoise + seconds.decode);
@@ -116,7 +123,8 @@ PlanSeconds plan_seconds(const PlanRequest& request, const MemoryPlan& plan, con
     const JudgeNeed& judge = request.judges[j];
     const double share = j < request.judged_share.size() ? request.judged_share[j] : 1;
     // A step reads the weights once for all that share it.
-    const double company = std::min<double>(std::min(plan.slots, judge.max_slots), n * share * judge.readings);
+    const double company =
+        std::min<double>(std::min(plan.slots, judge.max_slots), n * share * judge.readings);
     const double step = std::max(judge.decode_bytes / rates.bytes_per_second,
                                  std::max(1.0, company) * judge.decode_flops / rates.flops);
     const double one = judge.seconds + judge.prefill_flops / rates.flops +

@@ -1,9 +1,9 @@
-// What a run needs of the memory, before it begins. Torch-free arithmetic: judges and engines say what
-// they need (JudgeNeed, GeneratorNeed), a plan says what lives at the same time.
+// What a run needs of the memory, before it begins. Torch-free arithmetic: judges and engines say
+// what they need (JudgeNeed, GeneratorNeed), a plan says what lives at the same time.
 //
 // What is counted: the resident set of the process, as VmHWM and `time` report it. Mapped weights
-// count, although the system may drop their pages and read them again: below the plan a run does not
-// fail but reads its weights from disk for every token.
+// count, although the system may drop their pages and read them again: below the plan a run does
+// not fail but reads its weights from disk for every token.
 #pragma once
 
 #include <algorithm>
@@ -46,12 +46,12 @@ inline std::int64_t allocator_slack(std::int64_t activations) {
 /// Of one judge; bytes, and work per video.
 struct JudgeNeed {
   std::string name;
-  std::int64_t weights = 0;      ///< resident once it has judged
-  std::int64_t activations = 0;  ///< one video's frames, vision tower and prompt, at their peak
-  std::int64_t prompt_cache = 0; ///< keys and values of one video's prompt
-  std::int64_t slot = 0;         ///< keys and values of one reading's own tokens
-  int readings = 1;              ///< of one video
-  int max_slots = 1;             ///< that it can use; 1: it does not decode in company
+  std::int64_t weights = 0;       ///< resident once it has judged
+  std::int64_t activations = 0;   ///< one video's frames, vision tower and prompt, at their peak
+  std::int64_t prompt_cache = 0;  ///< keys and values of one video's prompt
+  std::int64_t slot = 0;          ///< keys and values of one reading's own tokens
+  int readings = 1;               ///< of one video
+  int max_slots = 1;              ///< that it can use; 1: it does not decode in company
   double prefill_flops = 0;
   double decode_bytes = 0;  ///< read per step, whatever the slots
   double decode_flops = 0;  ///< per token
@@ -101,8 +101,8 @@ struct MemoryPlan {
   std::vector<PlanPhase> phases;  ///< in order
   std::int64_t peak = 0;
   bool fits = false;
-  std::string worst;  ///< the phase of the peak
-  int slots = 1;      ///< readings decoded together, of every judge
+  std::string worst;              ///< the phase of the peak
+  int slots = 1;                  ///< readings decoded together, of every judge
   std::int64_t trajectories = 1;  ///< in flight
 };
 
@@ -116,14 +116,14 @@ struct Alternative {
   PlanRequest request;
 };
 
-/// Of a plan that does not fit: the first of `alternatives`, which stand in the order of their price,
-/// that fits; "" where none does.
+/// Of a plan that does not fit: the first of `alternatives`, which stand in the order of their
+/// price, that fits; "" where none does.
 BESTREEL_API std::string cheapest_remedy(const std::vector<Alternative>& alternatives);
 
 /// Rates of this machine.
 struct MachineRates {
-  double flops = 0;            ///< a second, of a large product in float32
-  double bytes_per_second = 0; ///< at which memory is read
+  double flops = 0;             ///< a second, of a large product in float32
+  double bytes_per_second = 0;  ///< at which memory is read
 };
 
 struct PlanSeconds {

@@ -22,8 +22,8 @@ namespace bestreel {
 namespace fs = std::filesystem;
 namespace {
 
-/// Videos that are open and wait for a judge while it has its slots full: enough to keep it busy, few
-/// enough for the system's limit on open files.
+/// Videos that are open and wait for a judge while it has its slots full: enough to keep it busy,
+/// few enough for the system's limit on open files.
 constexpr std::size_t kAhead = 1;
 
 std::string absolute(const std::string& path) {
@@ -56,8 +56,8 @@ std::vector<Event> candidate_events(const std::vector<std::string>& files) {
 
 bool is_video_name(const fs::path& path) {
   static const std::set<std::string> extensions{
-      ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".gif", ".mpg", ".mpeg", ".ts",
-      ".m2ts", ".mts", ".wmv", ".flv", ".ogv", ".ogg", ".3gp", ".3g2", ".y4m", ".apng", ".mxf", ".vob"};
+      ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".gif", ".mpg", ".mpeg", ".ts",  ".m2ts",
+      ".mts", ".wmv", ".flv", ".ogv", ".ogg",  ".3gp", ".3g2", ".y4m", ".apng", ".mxf", ".vob"};
   std::string extension = path.extension().string();
   std::transform(extension.begin(), extension.end(), extension.begin(),
                  [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
@@ -135,7 +135,8 @@ std::vector<Ranking::Job> Ranking::pending(std::size_t first_judge, std::size_t 
       const auto& result = candidate->results[first_judge - 1];
       rewards[first_judge - 1].push_back(result ? reward_of(*result) : std::nullopt);
     }
-    std::vector<std::size_t> survivors = cascade_survivors(rewards, view_.settings.keep, first_judge);
+    std::vector<std::size_t> survivors =
+        cascade_survivors(rewards, view_.settings.keep, first_judge);
     std::sort(survivors.begin(), survivors.end());
     std::vector<const Candidate*> kept;
     for (const std::size_t c : survivors) kept.push_back(due[c]);
@@ -159,7 +160,8 @@ bool Ranking::judge_pending(std::stop_token stop, const RankingProgress& progres
     for (const auto& result : candidate.results) done += result ? 1 : 0;
   }
   for (std::size_t j = 0; j <= last; ++j) {
-    total += cascade && j > 0 ? std::min(n, static_cast<std::size_t>(view_.settings.keep[j - 1])) : n;
+    total +=
+        cascade && j > 0 ? std::min(n, static_cast<std::size_t>(view_.settings.keep[j - 1])) : n;
   }
   const auto begun = [&](const std::string& id) {
     if (progress) progress(done, std::max(total, done + 1), id);
@@ -188,8 +190,10 @@ bool Ranking::run_jobs(const std::vector<Job>& jobs, std::stop_token stop,
   const auto begin = [&](const Job& job) -> std::future<Result> {
     try {
       if (!job.sha256.empty() && sha256_file(job.path) != job.sha256) {
-        fail("video_changed", "rank", "{} has changed since the run took it in: start a new run "
-             "with another --out", job.path);
+        fail("video_changed", "rank",
+             "{} has changed since the run took it in: start a new run "
+             "with another --out",
+             job.path);
       }
       // A video of its own for each judge: Video::read is for one thread at a time.
       return queues.at(job.judge)->submit({open_video(job.path), condition}).result;
@@ -263,7 +267,8 @@ std::vector<std::string> shortest_tails(std::span<const std::string> paths) {
     std::vector<fs::path> all;
     for (const fs::path& part : fs::path(path).relative_path()) all.push_back(part);
     fs::path out;
-    for (std::size_t i = all.size() - std::min(parts, all.size()); i < all.size(); ++i) out /= all[i];
+    for (std::size_t i = all.size() - std::min(parts, all.size()); i < all.size(); ++i)
+      out /= all[i];
     return out.string();
   };
   const std::set<std::string> distinct(paths.begin(), paths.end());

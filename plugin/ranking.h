@@ -1,4 +1,5 @@
-// Ranks video files: takes them in, has every judge judge them, keeps everything in the run's store.
+// Ranks video files: takes them in, has every judge judge them, keeps everything in the run's
+// store.
 #pragma once
 
 #include <cstddef>
@@ -41,10 +42,10 @@ class BESTREEL_API Ranking {
   /// alone. Returns how many were taken in.
   std::size_t take_in(const std::vector<std::string>& files);
 
-  /// Judges what no judge has judged; in a cascade (RunSettings::keep) judge by judge, each only whom
-  /// the one before hands on: that is decided when all before are judged. A video that cannot be opened or judged gets its Failure, the
-  /// others go on. False when `stop` was requested first: then what was judged is kept. Throws what
-  /// a judge throws about itself.
+  /// Judges what no judge has judged; in a cascade (RunSettings::keep) judge by judge, each only
+  /// whom the one before hands on: that is decided when all before are judged. A video that cannot
+  /// be opened or judged gets its Failure, the others go on. False when `stop` was requested first:
+  /// then what was judged is kept. Throws what a judge throws about itself.
   bool judge_pending(std::stop_token stop, const RankingProgress& progress);
 
   /// Writes best.<ext> (the winner's file, byte for byte) and report.html, and records the winner.

@@ -25,7 +25,7 @@ struct Dimension {
 
 /// How a language-model judge came to its words; absent for judges that do not read or write text.
 struct Transcript {
-  bool forced = false;  ///< the final block was completed for the model
+  bool forced = false;                        ///< the final block was completed for the model
   std::array<std::int64_t, 3> grid_thw{};     ///< patches in time, height, width
   std::vector<std::int64_t> prompt_tokens;    ///< ids, video placeholders expanded
   std::vector<std::int64_t> output_tokens;    ///< ids, forced block included
@@ -55,9 +55,9 @@ inline bool failed(const Result& result) { return std::holds_alternative<Failure
 
 /// One JSON object on one line, keys in a fixed order, numbers in shortest round-trip form:
 /// {"dimensions":[...],"reward":...,...} or {"failure":{"code":...,"sentence":...}}.
-/// `with_seconds` false leaves the clock out, for comparison and canonical export. Bytes that are not
-/// UTF-8 become U+FFFD. Throws Error "judge_broken" where a number is not finite or two measures have
-/// one name: JSON cannot hold it, and null would be read as a score by someone.
+/// `with_seconds` false leaves the clock out, for comparison and canonical export. Bytes that are
+/// not UTF-8 become U+FFFD. Throws Error "judge_broken" where a number is not finite or two
+/// measures have one name: JSON cannot hold it, and null would be read as a score by someone.
 BESTREEL_API std::string to_json(const Result& result, bool with_seconds = true);
 
 /// The inverse of to_json. Throws Error "json_malformed".

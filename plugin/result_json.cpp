@@ -15,8 +15,10 @@ using Json = nlohmann::ordered_json;
 /// A number of a result; JSON has no infinity, and a score that is none must not pass as null.
 double finite(double value, const char* what) {
   if (!std::isfinite(value)) {
-    fail("judge_broken", "judge", "{} must be a finite number but got {}: the judge's weights or "
-         "arithmetic are broken", what, value);
+    fail("judge_broken", "judge",
+         "{} must be a finite number but got {}: the judge's weights or "
+         "arithmetic are broken",
+         what, value);
   }
   return value;
 }
@@ -41,8 +43,9 @@ template <std::size_t N, typename T>
 std::array<T, N> array_at(const Json& json, const char* name) {
   const std::vector<T> values = strict_list<T>(json, name);
   if (values.size() != N) {
-    fail("json_malformed", "json", "{} must have {} entries but has {}: use a file that Bestreel wrote",
-         name, N, values.size());
+    fail("json_malformed", "json",
+         "{} must have {} entries but has {}: use a file that Bestreel wrote", name, N,
+         values.size());
   }
   std::array<T, N> array{};
   std::copy(values.begin(), values.end(), array.begin());
@@ -65,19 +68,18 @@ Dimension dimension_from(const Json& json) {
 }
 
 Json judgement_json(const Judgement& judgement, bool with_seconds) {
-  Json json{{"dimensions", Json::array()},
-            {"reward", finite(judgement.reward, "reward")},
-            {"rationale", judgement.rationale},
-            {"measures", Json::object()},
-            {"frames", judgement.frames},
-            {"judge", judgement.judge}};
+  Json json{{"dimensions", Json::array()},      {"reward", finite(judgement.reward, "reward")},
+            {"rationale", judgement.rationale}, {"measures", Json::object()},
+            {"frames", judgement.frames},       {"judge", judgement.judge}};
   for (const Dimension& dimension : judgement.dimensions) {
     json["dimensions"].push_back(dimension_json(dimension));
   }
   for (const auto& [name, value] : judgement.measures) {
     if (json["measures"].contains(name)) {
-      fail("judge_broken", "judge", "measures must have names of their own but {} is there twice: "
-           "report it to the judge's author", name);
+      fail("judge_broken", "judge",
+           "measures must have names of their own but {} is there twice: "
+           "report it to the judge's author",
+           name);
     }
     json["measures"][name] = finite(value, "measure");
   }
@@ -98,16 +100,20 @@ Judgement judgement_from(const Json& json) {
   Judgement judgement;
   const Json& dimensions = json.at("dimensions");
   if (!dimensions.is_array()) {
-    fail("json_malformed", "json", "dimensions must be a list but is {}: use a file that Bestreel wrote",
+    fail("json_malformed", "json",
+         "dimensions must be a list but is {}: use a file that Bestreel wrote",
          dimensions.type_name());
   }
-  for (const Json& dimension : dimensions) judgement.dimensions.push_back(dimension_from(dimension));
+  for (const Json& dimension : dimensions)
+    judgement.dimensions.push_back(dimension_from(dimension));
   judgement.reward = strictly_at<double>(json, "reward");
   judgement.rationale = strictly_at<std::string>(json, "rationale");
   const Json& measures = json.at("measures");
   if (!measures.is_object()) {
-    fail("json_malformed", "json", "measures must be an object but is {}: use a file that Bestreel "
-         "wrote", measures.type_name());
+    fail("json_malformed", "json",
+         "measures must be an object but is {}: use a file that Bestreel "
+         "wrote",
+         measures.type_name());
   }
   for (const auto& [name, value] : measures.items()) {
     judgement.measures.emplace_back(name, strictly<double>(value, "measure"));
@@ -151,8 +157,8 @@ Result result_from_json(const std::string& text) {
     }
     return judgement_from(json);
   } catch (const nlohmann::json::exception& error) {
-    fail("json_malformed", "result", "a stored result must be the JSON that Bestreel wrote, but: {}",
-         error.what());
+    fail("json_malformed", "result",
+         "a stored result must be the JSON that Bestreel wrote, but: {}", error.what());
   }
 }
 

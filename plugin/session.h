@@ -34,14 +34,16 @@ using Keep = std::function<std::string(const std::string& name, const VideoPtr& 
 
 struct SessionOptions {
   /// What has to be equal for a resume; the session itself fills in prompts, judge ids, engine,
-  /// strategy and limits and, where they are empty, command (the engine's name) and judges (theirs).
+  /// strategy and limits and, where they are empty, command (the engine's name) and judges
+  /// (theirs).
   RunSettings settings;
   Condition condition;
-  Keep keep;                       ///< required
-  Keep keep_lossless;              ///< keeps each finished video a second time; may be empty
-  std::size_t preview_judge = 0;   ///< which judge looks at previews
-  std::size_t queue_capacity = 2;  ///< videos waiting per judge before the engine waits; 0 = no limit
-  bool overlap = true;             ///< false: the engine waits for each judgement
+  Keep keep;                      ///< required
+  Keep keep_lossless;             ///< keeps each finished video a second time; may be empty
+  std::size_t preview_judge = 0;  ///< which judge looks at previews
+  std::size_t queue_capacity =
+      2;                ///< videos waiting per judge before the engine waits; 0 = no limit
+  bool overlap = true;  ///< false: the engine waits for each judgement
   /// 0 = no limit, else at least one whole trajectory. No work begins that could cost more; as long
   /// as nobody is finished, what the leader needs to come to its end is kept back for it.
   double max_forwards = 0;

@@ -15,13 +15,11 @@ namespace bestreel {
 template <typename... Args>
 [[noreturn]] void fail(std::string code, std::string op, fmt::format_string<Args...> sentence,
                        Args&&... args) {
-  throw Error(std::move(code), std::move(op),
-              fmt::format(sentence, std::forward<Args>(args)...));
+  throw Error(std::move(code), std::move(op), fmt::format(sentence, std::forward<Args>(args)...));
 }
 
 template <typename... Args>
-[[noreturn]] void fail_usage(std::string op, fmt::format_string<Args...> sentence,
-                             Args&&... args) {
+[[noreturn]] void fail_usage(std::string op, fmt::format_string<Args...> sentence, Args&&... args) {
   throw UsageError(std::move(op), fmt::format(sentence, std::forward<Args>(args)...));
 }
 

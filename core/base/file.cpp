@@ -40,11 +40,14 @@ class Descriptor {
 
 [[noreturn]] void fail_write(const std::string& path, int error) {
   if (error == ENOSPC || error == EDQUOT) {
-    fail("disk_full", "write", "{} could not be written, the disk is full: free some space there "
-         "and run the same command again", path);
+    fail("disk_full", "write",
+         "{} could not be written, the disk is full: free some space there "
+         "and run the same command again",
+         path);
   }
-  fail("write_failed", "write", "{} could not be written ({}): check the folder and its permissions",
-       path, std::strerror(error));
+  fail("write_failed", "write",
+       "{} could not be written ({}): check the folder and its permissions", path,
+       std::strerror(error));
 }
 
 Descriptor open_for_reading(const std::string& path) {
@@ -66,8 +69,10 @@ void read_blocks(const std::string& path, Take&& take) {
     const ssize_t count = ::read(file.get(), block.data(), block.size());
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) {
-      fail("file_unreadable", "read", "{} cannot be read ({}): check that it is a file and that "
-           "its disk is healthy", path, std::strerror(errno));
+      fail("file_unreadable", "read",
+           "{} cannot be read ({}): check that it is a file and that "
+           "its disk is healthy",
+           path, std::strerror(errno));
     }
     if (count == 0) return;
     take(std::string_view(block.data(), static_cast<std::size_t>(count)));
@@ -87,8 +92,9 @@ void write_all(int descriptor, std::string_view bytes, const std::string& path) 
 /// the next write of the same file.
 std::string temporary_name(const std::string& path) { return path + ".partial"; }
 
-void create_and_fill(const std::string& path,
-                     const std::function<void(int descriptor, const std::string& temporary)>& fill) {
+void create_and_fill(
+    const std::string& path,
+    const std::function<void(int descriptor, const std::string& temporary)>& fill) {
   const std::string temporary = temporary_name(path);
   try {
     const Descriptor file(
@@ -133,9 +139,8 @@ std::string read_file(const std::string& path) {
 }
 
 void write_file_atomically(const std::string& path, std::string_view bytes) {
-  create_and_fill(path, [&](int descriptor, const std::string& name) {
-    write_all(descriptor, bytes, name);
-  });
+  create_and_fill(
+      path, [&](int descriptor, const std::string& name) { write_all(descriptor, bytes, name); });
 }
 
 void copy_file_atomically(const std::string& from, const std::string& to) {
@@ -179,8 +184,10 @@ FileLock::FileLock(std::string path) : path_(std::move(path)) {
     std::array<char, 32> holder{};
     const ssize_t count = ::pread(descriptor_, holder.data(), holder.size() - 1, 0);
     ::close(std::exchange(descriptor_, -1));
-    fail("run_locked", "lock", "{} is held by process {}: wait until it ends, or choose another "
-         "--out", path_, count > 0 ? std::string(holder.data()) : std::string("unknown"));
+    fail("run_locked", "lock",
+         "{} is held by process {}: wait until it ends, or choose another "
+         "--out",
+         path_, count > 0 ? std::string(holder.data()) : std::string("unknown"));
   }
   const std::string self = std::to_string(::getpid());
   if (::ftruncate(descriptor_, 0) != 0 ||

@@ -53,7 +53,9 @@ class BESTREEL_API Video {
   virtual TensorView read(std::span<const std::int64_t> indices) const = 0;
 
   /// The same on the CPU, for who cannot read elsewhere: what is on a device is copied.
-  virtual TensorView read_host(std::span<const std::int64_t> indices) const { return read(indices); }
+  virtual TensorView read_host(std::span<const std::int64_t> indices) const {
+    return read(indices);
+  }
 
   /// The file the video comes from; empty for frames in memory.
   virtual const std::string& path() const = 0;

@@ -153,8 +153,8 @@ void VideoWriter::Impl::open_h264() {
   encoder->color_range = AVCOL_RANGE_MPEG;
   encoder->chroma_sample_location = AVCHROMA_LOC_LEFT;
   av_opt_set(encoder->priv_data, "preset", options.preset.c_str(), 0);
-  // x264's macroblock tree reads memory that nobody has written (seen at 64x64 and at 320x240): equal
-  // frames would give unequal files from one process to the next.
+  // x264's macroblock tree reads memory that nobody has written (seen at 64x64 and at 320x240):
+  // equal frames would give unequal files from one process to the next.
   av_opt_set(encoder->priv_data, "x264-params", "mbtree=0", 0);
   av_opt_set_double(encoder->priv_data, "crf", options.crf, 0);
 }

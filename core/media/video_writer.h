@@ -18,17 +18,16 @@ enum class VideoCoding {
 struct VideoWriterOptions {
   Rational fps{16, 1};
   VideoCoding coding = VideoCoding::kH264;
-  int crf = 18;                     ///< x264 constant rate factor, 0 (lossless) to 51
-  std::string preset = "medium";    ///< x264 preset
+  int crf = 18;                   ///< x264 constant rate factor, 0 (lossless) to 51
+  std::string preset = "medium";  ///< x264 preset
   /// Written as container metadata (mp4 `udta`/`mdta` keys), such as prompt, seed, scores.
   std::map<std::string, std::string> metadata;
 };
 
 /// Appears at `path` only when finish() returns: written beside it, fsynced, renamed. The encoder
-/// runs with one thread, since x264's output depends on their number. In H.264 an odd width or height
-/// is padded by one repeated column or row (yuv420p needs even sizes). crf and preset are x264's.
-/// Not thread-safe.
-/// Errors: "disk_full", "write_failed", "usage".
+/// runs with one thread, since x264's output depends on their number. In H.264 an odd width or
+/// height is padded by one repeated column or row (yuv420p needs even sizes). crf and preset are
+/// x264's. Not thread-safe. Errors: "disk_full", "write_failed", "usage".
 class BESTREEL_API VideoWriter {
  public:
   VideoWriter(std::string path, VideoWriterOptions options);

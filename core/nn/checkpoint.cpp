@@ -252,8 +252,8 @@ std::string Checkpoint::fingerprint() const {
   for (const auto& [name, tensor] : impl_->tensors) {
     const auto* data = reinterpret_cast<const char*>(tensor.file->data()) + tensor.entry.begin;
     const std::uint64_t size = tensor.entry.end - tensor.entry.begin;
-    std::string sample = fmt::format("{} {} [{}]", name, tensor.entry.dtype,
-                                     fmt::join(tensor.entry.shape, ","));
+    std::string sample =
+        fmt::format("{} {} [{}]", name, tensor.entry.dtype, fmt::join(tensor.entry.shape, ","));
     if (size <= 4 * kBlock * kBlocks) {
       sample.append(data, size);
     } else {

@@ -35,9 +35,10 @@ class BESTREEL_API Checkpoint {
   Checkpoint to(at::Device device) const;
   at::Device device() const { return device_; }
 
-  /// A cheap name of the contents, 64 hexadecimal digits: names, dtypes, shapes and sampled blocks of
-  /// every tensor (small ones whole), so that no training step leaves it as it was; a change of a few
-  /// values in the middle of a large tensor can go unseen. Reads at most 64 KiB of a large tensor.
+  /// A cheap name of the contents, 64 hexadecimal digits: names, dtypes, shapes and sampled blocks
+  /// of every tensor (small ones whole), so that no training step leaves it as it was; a change of
+  /// a few values in the middle of a large tensor can go unseen. Reads at most 64 KiB of a large
+  /// tensor.
   std::string fingerprint() const;
 
   /// The tensor in the file's own dtype (fp32, fp16, bf16), on the CPU. With `shape`, another shape

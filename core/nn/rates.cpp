@@ -42,8 +42,7 @@ Rates measure_rates(int threads) {
     rates.flops = 2.0 * kRows * kSide * kSide / fastest([&] { return at::mm(x, w); });
   }
   const at::Tensor table = at::ones({kTall, kSide}), vector = at::ones({kSide});
-  rates.bytes_per_second =
-      4.0 * kTall * kSide / fastest([&] { return at::mv(table, vector); });
+  rates.bytes_per_second = 4.0 * kTall * kSide / fastest([&] { return at::mv(table, vector); });
   return rates;
 }
 

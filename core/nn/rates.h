@@ -15,8 +15,8 @@ struct Rates {
 /// Takes about one second; holds 128 MiB meanwhile. `threads`: of the operators.
 BESTREEL_API Rates measure_rates(int threads);
 
-/// The resident set of this process, bytes, once its libraries have done a product and a convolution,
-/// which is when they load what they need.
+/// The resident set of this process, bytes, once its libraries have done a product and a
+/// convolution, which is when they load what they need.
 BESTREEL_API std::int64_t resident_after_warm_up(int threads);
 
 }  // namespace bestreel::nn

@@ -29,8 +29,8 @@ int guarded(Work&& work) {
 
 void put(const std::string& text, char* out, std::size_t capacity) {
   if (text.size() + 1 > capacity) {
-    bestreel::fail("usage", "tinyworld", "capacity must be at least {} bytes, but got {}", text.size() + 1,
-                   capacity);
+    bestreel::fail("usage", "tinyworld", "capacity must be at least {} bytes, but got {}",
+                   text.size() + 1, capacity);
   }
   std::memcpy(out, text.c_str(), text.size() + 1);
 }
@@ -38,7 +38,8 @@ void put(const std::string& text, char* out, std::size_t capacity) {
 std::vector<tw::Flaw> flaws_from(const char* text) {
   std::vector<tw::Flaw> flaws;
   for (const json& flaw : json::parse(text)) {
-    flaws.push_back({tw::flaw_from_name(flaw.at("kind").get<std::string>()), flaw.at("severity").get<double>()});
+    flaws.push_back({tw::flaw_from_name(flaw.at("kind").get<std::string>()),
+                     flaw.at("severity").get<double>()});
   }
   return flaws;
 }
@@ -53,8 +54,9 @@ ordered_json flaws_to(const std::vector<tw::Flaw>& flaws) {
 
 tw::Clip copy_in(const std::uint8_t* frames, int count, int height, int width) {
   if (frames == nullptr || count < 1 || height < 8 || width < 8) {
-    bestreel::fail("usage", "tinyworld", "frames must be at least one of 8 x 8 pixels, but got {} of {} x {}",
-                   count, height, width);
+    bestreel::fail("usage", "tinyworld",
+                   "frames must be at least one of 8 x 8 pixels, but got {} of {} x {}", count,
+                   height, width);
   }
   const std::size_t bytes = std::size_t(count) * height * width * 3;
   return {count, height, width, {frames, frames + bytes}};
@@ -72,9 +74,9 @@ void label(ordered_json& out, const tw::Verdict& verdict) {
   out["rationale"] = verdict.rationale;
   out["seen"] = ordered_json::array();
   for (const tw::Object& object : verdict.seen.objects) {
-    out["seen"].push_back({tw::kSizeNames[std::size_t(object.size)], tw::kColourNames[std::size_t(object.colour)],
-                           tw::kShapeNames[std::size_t(object.shape)],
-                           tw::kMotionNames[std::size_t(object.motion)]});
+    out["seen"].push_back(
+        {tw::kSizeNames[std::size_t(object.size)], tw::kColourNames[std::size_t(object.colour)],
+         tw::kShapeNames[std::size_t(object.shape)], tw::kMotionNames[std::size_t(object.motion)]});
   }
   for (const auto& [name, value] : verdict.measures) out["measures"][name] = value;
   out["background"] = tw::kBackgroundNames[std::size_t(verdict.seen.background)];
@@ -97,22 +99,28 @@ Options options_from(const char* text) {
       if (split != "train" && split != "dev" && split != "test") {
         bestreel::fail("usage", "tinyworld", "split must be train, dev or test, but got {}", split);
       }
-      options.split = split == "train" ? tw::Split::kTrain : split == "dev" ? tw::Split::kDev : tw::Split::kTest;
+      options.split = split == "train" ? tw::Split::kTrain
+                      : split == "dev" ? tw::Split::kDev
+                                       : tw::Split::kTest;
     } else if (key == "flaws") {
       if (value.is_array()) {
-        for (const json& kind : value) options.mix.kinds.push_back(tw::flaw_from_name(kind.get<std::string>()));
+        for (const json& kind : value)
+          options.mix.kinds.push_back(tw::flaw_from_name(kind.get<std::string>()));
         options.mix.clean = 0;
       } else if (value == "mixed") {
-        for (std::size_t i = 0; i < tw::kFlawNames.size(); ++i) options.mix.kinds.push_back(static_cast<tw::FlawKind>(i));
+        for (std::size_t i = 0; i < tw::kFlawNames.size(); ++i)
+          options.mix.kinds.push_back(static_cast<tw::FlawKind>(i));
       } else if (value != "none") {
-        bestreel::fail("usage", "tinyworld", "flaws must be none, mixed or a list, but got {}", value.dump());
+        bestreel::fail("usage", "tinyworld", "flaws must be none, mixed or a list, but got {}",
+                       value.dump());
       }
     } else if (key == "chroma") {
       options.chroma = value.get<double>();
     } else if (key == "labels") {
       options.labels = value.get<bool>();
     } else {
-      bestreel::fail("usage", "tinyworld", "options must be split, flaws, chroma or labels, but got {}", key);
+      bestreel::fail("usage", "tinyworld",
+                     "options must be split, flaws, chroma or labels, but got {}", key);
     }
   }
   return options;
@@ -135,10 +143,9 @@ int tw_samples(uint64_t seed, int count, const char* options_text, uint8_t* fram
       const std::vector<tw::Flaw> flaws = tw::random_flaws(random, options.mix);
       const bool chroma = random.chance(options.chroma);
       ordered_json sample{{"prompt", tw::to_prompt(scene)}, {"flaws", flaws_to(flaws)}};
-      sample["severity"] = {
-          {"visual", tw::severity_of(flaws, tw::Aspect::kVisual)},
-          {"text", tw::misalignment(scene, tw::shown_instead(scene, flaws, own))},
-          {"physical", tw::severity_of(flaws, tw::Aspect::kPhysical)}};
+      sample["severity"] = {{"visual", tw::severity_of(flaws, tw::Aspect::kVisual)},
+                            {"text", tw::misalignment(scene, tw::shown_instead(scene, flaws, own))},
+                            {"physical", tw::severity_of(flaws, tw::Aspect::kPhysical)}};
       if (frames != nullptr) {
         tw::Clip clip = tw::render(scene, flaws, own);
         if (chroma) tw::chroma_round_trip(clip);
@@ -152,7 +159,8 @@ int tw_samples(uint64_t seed, int count, const char* options_text, uint8_t* fram
 }
 
 int tw_render(const char* prompt, const char* flaws, uint64_t seed, uint8_t* frames) {
-  return guarded([&] { copy_out(tw::render(tw::parse_prompt(prompt), flaws_from(flaws), seed), frames); });
+  return guarded(
+      [&] { copy_out(tw::render(tw::parse_prompt(prompt), flaws_from(flaws), seed), frames); });
 }
 
 int tw_damage(const char* flaws, uint64_t seed, int count, int height, int width, uint8_t* frames) {
@@ -163,8 +171,8 @@ int tw_damage(const char* flaws, uint64_t seed, int count, int height, int width
   });
 }
 
-int tw_oracle(const char* prompt, const uint8_t* frames, int count, int height, int width, char* out,
-              size_t capacity) {
+int tw_oracle(const char* prompt, const uint8_t* frames, int count, int height, int width,
+              char* out, size_t capacity) {
   return guarded([&] {
     const tw::Clip clip = copy_in(frames, count, height, width);
     ordered_json answer;

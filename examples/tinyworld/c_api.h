@@ -26,10 +26,11 @@ BESTREEL_API const char* tw_error(void);
 ///            "labels": true: the oracle's answer is part of each sample (false: faster)
 ///   frames   count x 17 x 64 x 64 x 3 bytes, or null (prompts alone)
 ///   json     receives a JSON list of
-///            {"prompt", "flaws": [{"kind", "severity"}], "severity": {"visual", "text", "physical"},
+///            {"prompt", "flaws": [{"kind", "severity"}], "severity": {"visual", "text",
+///            "physical"},
 ///             and with labels all keys of tw_oracle}
-BESTREEL_API int tw_samples(uint64_t seed, int count, const char* options, uint8_t* frames, char* json,
-                            size_t capacity);
+BESTREEL_API int tw_samples(uint64_t seed, int count, const char* options, uint8_t* frames,
+                            char* json, size_t capacity);
 
 /// Renders one prompt. `flaws` is a JSON list of {"kind", "severity"}; "[]" = flawless.
 BESTREEL_API int tw_render(const char* prompt, const char* flaws, uint64_t seed, uint8_t* frames);
@@ -43,8 +44,8 @@ BESTREEL_API int tw_damage(const char* flaws, uint64_t seed, int count, int heig
 ///    "reason": {the same three keys: one sentence each},
 ///    "rationale": one line in the form that the small judge learns,
 ///    "seen": [[size, colour, shape, motion], ...], "background": name, "measures": {name: number}}
-BESTREEL_API int tw_oracle(const char* prompt, const uint8_t* frames, int count, int height, int width,
-                           char* json, size_t capacity);
+BESTREEL_API int tw_oracle(const char* prompt, const uint8_t* frames, int count, int height,
+                           int width, char* json, size_t capacity);
 
 /// Every word of the grammar and of the rationale, as a JSON list: the vocabulary of a tokenizer.
 BESTREEL_API int tw_words(char* json, size_t capacity);

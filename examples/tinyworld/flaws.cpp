@@ -18,7 +18,8 @@ Enum another(Random& random, Enum value) {
 void add_noise(Clip& clip, double severity, Random& random) {
   const double sigma = 8 + 52 * severity;
   for (std::uint8_t& value : clip.data) {
-    value = static_cast<std::uint8_t>(std::clamp(std::lround(value + sigma * random.normal()), 0L, 255L));
+    value = static_cast<std::uint8_t>(
+        std::clamp(std::lround(value + sigma * random.normal()), 0L, 255L));
   }
 }
 
@@ -72,12 +73,14 @@ void flicker(Clip& clip, double severity, Random& random) {
     if (random.chance(0.75)) sign = -sign;
     std::uint8_t* frame = clip.frame(t);
     for (std::size_t i = 0; i < std::size_t(clip.height) * clip.width * 3; ++i) {
-      frame[i] = static_cast<std::uint8_t>(std::clamp(std::lround((frame[i] + 30.0) * gain - 30.0), 0L, 255L));
+      frame[i] = static_cast<std::uint8_t>(
+          std::clamp(std::lround((frame[i] + 30.0) * gain - 30.0), 0L, 255L));
     }
   }
 }
 
-/// Blocks of 8 pixels drawn towards their mean, with an error of their own, as a starved codec does.
+/// Blocks of 8 pixels drawn towards their mean, with an error of their own, as a starved codec
+/// does.
 void block(Clip& clip, double severity, Random& random) {
   constexpr int kBlock = 8;
   const double blend = 0.15 + 0.5 * severity;
@@ -120,8 +123,8 @@ FlawKind flaw_from_name(std::string_view name) {
   for (std::size_t i = 0; i < kFlawNames.size(); ++i) {
     if (name == kFlawNames[i]) return static_cast<FlawKind>(i);
   }
-  fail("flaw_unknown", "tinyworld", "flaw must be one of {}, but got {}", fmt::join(kFlawNames, ", "),
-       name);
+  fail("flaw_unknown", "tinyworld", "flaw must be one of {}, but got {}",
+       fmt::join(kFlawNames, ", "), name);
 }
 
 double severity_of(const std::vector<Flaw>& flaws, Aspect aspect) {
@@ -143,7 +146,8 @@ Scene shown_instead(const Scene& scene, const std::vector<Flaw>& flaws, std::uin
     }
     if (flaw.kind == FlawKind::kCount) {
       if (shown.objects.size() > 1 && random.chance(0.6)) {
-        shown.objects.erase(shown.objects.begin() + random.below(static_cast<int>(shown.objects.size())));
+        shown.objects.erase(shown.objects.begin() +
+                            random.below(static_cast<int>(shown.objects.size())));
       } else {
         Object extra = shown.objects[0];
         extra.colour = another<6>(random, extra.colour);
@@ -199,9 +203,11 @@ void chroma_round_trip(Clip& clip) {
         for (int i = 0; i < 4; ++i) {
           std::uint8_t* p = frame + (std::size_t(y0 + i / 2) * width + x0 + i % 2) * 3;
           const float y = luma[std::size_t(i)];
-          const std::array<float, 3> rgb{y + red, y - (0.299f * red + 0.114f * blue) / 0.587f, y + blue};
+          const std::array<float, 3> rgb{y + red, y - (0.299f * red + 0.114f * blue) / 0.587f,
+                                         y + blue};
           for (int c = 0; c < 3; ++c) {
-            p[c] = static_cast<std::uint8_t>(std::clamp(std::lround(rgb[std::size_t(c)]), 0L, 255L));
+            p[c] =
+                static_cast<std::uint8_t>(std::clamp(std::lround(rgb[std::size_t(c)]), 0L, 255L));
           }
         }
       }
@@ -214,8 +220,9 @@ Scene random_scene(Random& random, Split split) {
     Scene scene;
     const int count = random.chance(0.3) ? 2 : 1;
     for (int i = 0; i < count; ++i) {
-      scene.objects.push_back({static_cast<Size>(random.below(2)), static_cast<Colour>(random.below(6)),
-                               static_cast<Shape>(random.below(3)), static_cast<Motion>(random.below(6))});
+      scene.objects.push_back(
+          {static_cast<Size>(random.below(2)), static_cast<Colour>(random.below(6)),
+           static_cast<Shape>(random.below(3)), static_cast<Motion>(random.below(6))});
     }
     scene.background = static_cast<Background>(random.below(4));
     if (count == 2) {  // two objects that differ in one word cannot be told apart from their trails

@@ -56,15 +56,19 @@ Flaw parse_flaw(const std::string& text) {
   double severity = 0;
   const char* const end = text.data() + text.size();
   if (colon == std::string::npos ||
-      std::from_chars(text.data() + colon + 1, end, severity).ptr != end || !(severity > 0 && severity <= 1)) {
-    fail_usage("render", "flaw must be KIND:SEVERITY with 0 < SEVERITY <= 1, such as noise:0.5, but got {}", text);
+      std::from_chars(text.data() + colon + 1, end, severity).ptr != end ||
+      !(severity > 0 && severity <= 1)) {
+    fail_usage("render",
+               "flaw must be KIND:SEVERITY with 0 < SEVERITY <= 1, such as noise:0.5, but got {}",
+               text);
   }
   flaw.kind = flaw_from_name(text.substr(0, colon));
   flaw.severity = severity;
   return flaw;
 }
 
-void write_clip(const Clip& clip, const std::string& path, const std::string& prompt, std::uint64_t seed) {
+void write_clip(const Clip& clip, const std::string& path, const std::string& prompt,
+                std::uint64_t seed) {
   VideoWriterOptions options;
   options.fps = {kFps, 1};
   options.crf = 10;  // what is judged is the clip, not the encoder
@@ -94,7 +98,8 @@ int run_render(const po::variables_map& given) {
   }
   std::vector<Flaw> flaws;
   if (given.count("flaw") != 0) {
-    for (const std::string& text : given["flaw"].as<std::vector<std::string>>()) flaws.push_back(parse_flaw(text));
+    for (const std::string& text : given["flaw"].as<std::vector<std::string>>())
+      flaws.push_back(parse_flaw(text));
   }
   if (sample == 0 && count == 0) {
     const Scene scene = parse_prompt(text_of(given, "render", "prompt"));
@@ -115,14 +120,18 @@ int run_render(const po::variables_map& given) {
   for (int i = 0; i < std::max(sample, count); ++i) {
     const std::uint64_t own = seed + static_cast<std::uint64_t>(i);
     Random random(own);
-    const Scene scene = sample > 0 ? random_scene(random, split) : parse_prompt(text_of(given, "render", "prompt"));
+    const Scene scene =
+        sample > 0 ? random_scene(random, split) : parse_prompt(text_of(given, "render", "prompt"));
     const bool flawless = sample == 0 && i == 0;
-    const std::vector<Flaw> drawn = flawless ? flaws : random_flaws(random, every_flaw(sample > 0 ? 0.25 : 0));
+    const std::vector<Flaw> drawn =
+        flawless ? flaws : random_flaws(random, every_flaw(sample > 0 ? 0.25 : 0));
     const std::string file = fmt::format("{:05}.mp4", i);
     write_clip(render(scene, drawn, own), (fs::path(out) / file).string(), to_prompt(scene), own);
-    ordered_json line{{"file", file}, {"prompt", to_prompt(scene)}, {"seed", own}, {"flaws", json::array()}};
+    ordered_json line{
+        {"file", file}, {"prompt", to_prompt(scene)}, {"seed", own}, {"flaws", json::array()}};
     for (const Flaw& flaw : drawn) {
-      line["flaws"].push_back({{"kind", kFlawNames[std::size_t(flaw.kind)]}, {"severity", flaw.severity}});
+      line["flaws"].push_back(
+          {{"kind", kFlawNames[std::size_t(flaw.kind)]}, {"severity", flaw.severity}});
     }
     lines += line.dump() + "\n";
   }
@@ -131,13 +140,15 @@ int run_render(const po::variables_map& given) {
 }
 
 std::vector<std::string> videos_of(const po::variables_map& given, const char* command) {
-  if (given.count("video") == 0) fail_usage(command, "at least one video must be given: pass VIDEO...");
+  if (given.count("video") == 0)
+    fail_usage(command, "at least one video must be given: pass VIDEO...");
   return given["video"].as<std::vector<std::string>>();
 }
 
 std::string scores_line(const char* who, const Judgement& judgement) {
   std::string line = fmt::format("{} {:.2f} :", who, judgement.reward);
-  for (const Dimension& dimension : judgement.dimensions) line += fmt::format(" {:.1f}", dimension.expected);
+  for (const Dimension& dimension : judgement.dimensions)
+    line += fmt::format(" {:.1f}", dimension.expected);
   return line;
 }
 
@@ -154,7 +165,8 @@ std::map<std::string, Judgement> read_scores(const std::string& path) {
   for (std::string line; std::getline(stream, line);) {
     const json object = json::parse(line, nullptr, false);
     if (!object.is_object() || !object.contains("video")) {
-      fail("json_malformed", "sheet", "{} must hold the lines of `bestreel score --json`, but has: {}", path, line);
+      fail("json_malformed", "sheet",
+           "{} must hold the lines of `bestreel score --json`, but has: {}", path, line);
     }
     json rest = object;
     rest.erase("video");
@@ -184,9 +196,11 @@ int run_oracle(const po::variables_map& given) {
       std::cout << "{\"video\":" << json(path).dump() << "," << to_json(result).substr(1) << "\n";
     } else if (!failed(result)) {
       const auto& judgement = std::get<Judgement>(result);
-      std::cout << fmt::format("{}\n  {}\n{}\n", path, scores_line("truth", judgement), indented(judgement.rationale));
+      std::cout << fmt::format("{}\n  {}\n{}\n", path, scores_line("truth", judgement),
+                               indented(judgement.rationale));
       if (const auto score = scores.find(path); score != scores.end()) {
-        std::cout << fmt::format("  {}\n{}\n", scores_line("judge", score->second), indented(score->second.rationale));
+        std::cout << fmt::format("  {}\n{}\n", scores_line("judge", score->second),
+                                 indented(score->second.rationale));
       }
     }
   }
@@ -209,7 +223,8 @@ int run_sheet(const po::variables_map& given) {
     if (!prompt.empty()) {
       const Request request{video, {prompt, ""}};
       const Result truth = oracle->judge({&request, 1}, {}).front();
-      if (failed(truth)) fail(std::get<Failure>(truth).code, "sheet", "{}", std::get<Failure>(truth).sentence);
+      if (failed(truth))
+        fail(std::get<Failure>(truth).code, "sheet", "{}", std::get<Failure>(truth).sentence);
       entry.lines.push_back(scores_line("truth", std::get<Judgement>(truth)));
     }
     if (const auto score = scores.find(path); score != scores.end()) {
@@ -222,7 +237,8 @@ int run_sheet(const po::variables_map& given) {
     entries.push_back(std::move(entry));
   }
   if (best >= 0) entries[std::size_t(best)].framed = true;
-  write_sheet(out, prompt, entries, given["columns"].as<int>(), std::clamp(given["frames"].as<int>(), 1, 17),
+  write_sheet(out, prompt, entries, given["columns"].as<int>(),
+              std::clamp(given["frames"].as<int>(), 1, 17),
               std::clamp(given["scale"].as<int>(), 1, 8));
   return 0;
 }
@@ -234,17 +250,21 @@ int run(int argc, char** argv) {
     return argc > 1 ? 0 : 2;
   }
   po::options_description options;
-  options.add_options()("help,h", "")("prompt,p", po::value<std::string>())("out,o", po::value<std::string>())
-      ("seed", po::value<std::uint64_t>()->default_value(0))("flaw", po::value<std::vector<std::string>>()->composing())
-      ("count", po::value<int>()->default_value(0))("sample", po::value<int>()->default_value(0))
-      ("split", po::value<std::string>()->default_value("test"))("json", "")("scores", po::value<std::string>())
-      ("columns", po::value<int>()->default_value(2))("frames", po::value<int>()->default_value(6))
-      ("scale", po::value<int>()->default_value(1))("video", po::value<std::vector<std::string>>());
+  options.add_options()("help,h", "")("prompt,p", po::value<std::string>())(
+      "out,o", po::value<std::string>())("seed", po::value<std::uint64_t>()->default_value(0))(
+      "flaw", po::value<std::vector<std::string>>()->composing())(
+      "count", po::value<int>()->default_value(0))("sample", po::value<int>()->default_value(0))(
+      "split", po::value<std::string>()->default_value("test"))("json", "")(
+      "scores", po::value<std::string>())("columns", po::value<int>()->default_value(2))(
+      "frames", po::value<int>()->default_value(6))("scale", po::value<int>()->default_value(1))(
+      "video", po::value<std::vector<std::string>>());
   po::positional_options_description positional;
   positional.add("video", -1);
   po::variables_map given;
   try {
-    po::store(po::command_line_parser(argc - 1, argv + 1).options(options).positional(positional).run(), given);
+    po::store(
+        po::command_line_parser(argc - 1, argv + 1).options(options).positional(positional).run(),
+        given);
   } catch (const po::error& error) {
     fail_usage(command, "{}: see bestreel-tinyworld --help", error.what());
   }

@@ -1,4 +1,5 @@
-// What a trail of points says: which motion of the grammar it is, and what the motion leaves unexplained.
+// What a trail of points says: which motion of the grammar it is, and what the motion leaves
+// unexplained.
 #pragma once
 
 #include "examples/tinyworld/tracks.h"

@@ -18,8 +18,8 @@ struct Fault {
   double severity;
 };
 
-/// A measure as a severity: `zero` and below is none, `one` and above the worst. Below `dead` of the
-/// range it counts as none: that is what cutting out and encoding are worth.
+/// A measure as a severity: `zero` and below is none, `one` and above the worst. Below `dead` of
+/// the range it counts as none: that is what cutting out and encoding are worth.
 double grade(double measure, double zero, double one, double dead = 0.06) {
   const double s = std::clamp((measure - zero) / (one - zero), 0.0, 1.0);
   return s < dead ? 0 : s;
@@ -29,7 +29,8 @@ double deviation(const std::vector<double>& values) {
   double mean = 0;
   for (const double v : values) mean += v / static_cast<double>(values.size());
   double square = 0;
-  for (const double v : values) square += (v - mean) * (v - mean) / static_cast<double>(values.size());
+  for (const double v : values)
+    square += (v - mean) * (v - mean) / static_cast<double>(values.size());
   return std::sqrt(square);
 }
 
@@ -39,13 +40,17 @@ double truth_of(const std::vector<Fault>& faults) {
   return 1 + 4 * good;
 }
 
-const char* degree(double severity) { return severity < 0.34 ? "slight" : severity < 0.67 ? "clear" : "strong"; }
+const char* degree(double severity) {
+  return severity < 0.34 ? "slight" : severity < 0.67 ? "clear" : "strong";
+}
 
 std::string list_of(std::vector<Fault> faults) {
   std::erase_if(faults, [](const Fault& fault) { return fault.severity <= 0; });
-  std::stable_sort(faults.begin(), faults.end(), [](const Fault& a, const Fault& b) { return a.severity > b.severity; });
+  std::stable_sort(faults.begin(), faults.end(),
+                   [](const Fault& a, const Fault& b) { return a.severity > b.severity; });
   std::string text;
-  for (const Fault& fault : faults) text += fmt::format(" {} {}", degree(fault.severity), fault.name);
+  for (const Fault& fault : faults)
+    text += fmt::format(" {} {}", degree(fault.severity), fault.name);
   return text.empty() ? " none" : text;
 }
 
@@ -55,9 +60,10 @@ std::string sentence_of(const std::vector<Fault>& faults, const char* none) {
 
 std::vector<Fault> visual_faults(const Ground& ground, const Tracks& tracks) {
   double edge = 0;
-  for (const Track& track : tracks.objects) edge += track.edge / static_cast<double>(tracks.objects.size());
-  // The renderer's own scale of each flaw (flaws.cpp), read backwards from what a median clip of each
-  // severity measures.
+  for (const Track& track : tracks.objects)
+    edge += track.edge / static_cast<double>(tracks.objects.size());
+  // The renderer's own scale of each flaw (flaws.cpp), read backwards from what a median clip of
+  // each severity measures.
   return {{"noise", grade(ground.noise, 7, 60)},
           {"blur", grade(edge, 0.85, 2.62)},  // 4:2:0 chroma makes 0.95 of a sharp edge
           {"flicker", grade(ground.flicker, 0.04, 0.39)},
@@ -66,8 +72,11 @@ std::vector<Fault> visual_faults(const Ground& ground, const Tracks& tracks) {
 
 std::vector<Fault> physical_faults(const Tracks& tracks, double frames, const Ground& ground) {
   // The worst object speaks for each fault: a flaw strikes one.
-  std::vector<Fault> worst{{"teleport", 0}, {"deform", 0}, {"vanish", 0}, {"pulse", 0}, {"jerk", 0}};
-  const auto raise = [&](std::size_t i, double severity) { worst[i].severity = std::max(worst[i].severity, severity); };
+  std::vector<Fault> worst{
+      {"teleport", 0}, {"deform", 0}, {"vanish", 0}, {"pulse", 0}, {"jerk", 0}};
+  const auto raise = [&](std::size_t i, double severity) {
+    worst[i].severity = std::max(worst[i].severity, severity);
+  };
   for (const Track& track : tracks.objects) {
     const double small = track.object.size == Size::kSmall ? 1.0 : 0.5;
     // What noise and blocks alone do to the measures of an object.
@@ -89,12 +98,15 @@ std::string asked_and_seen(const char* asked, const char* seen) {
   return fmt::format(" {} {} {}", asked, seen, std::string_view(asked) == seen ? "ok" : "diff");
 }
 
-/// The items that are wrong, as words for a reader, and the whole comparison as the judge learns it.
-void compare(const Scene& asked, const Scene& seen, std::string& rationale, std::vector<std::string>& wrong) {
+/// The items that are wrong, as words for a reader, and the whole comparison as the judge learns
+/// it.
+void compare(const Scene& asked, const Scene& seen, std::string& rationale,
+             std::vector<std::string>& wrong) {
   rationale += fmt::format("objects {} {} {} .", asked.objects.size(), seen.objects.size(),
                            asked.objects.size() == seen.objects.size() ? "ok" : "diff");
   if (asked.objects.size() != seen.objects.size()) {
-    wrong.push_back(fmt::format("{} asked for, {} seen", asked.objects.size(), seen.objects.size()));
+    wrong.push_back(
+        fmt::format("{} asked for, {} seen", asked.objects.size(), seen.objects.size()));
   }
   const std::vector<int> partner = match(asked, seen);
   for (std::size_t i = 0; i < asked.objects.size(); ++i) {
@@ -108,7 +120,8 @@ void compare(const Scene& asked, const Scene& seen, std::string& rationale, std:
     const Object& s = seen.objects[std::size_t(partner[i])];
     const auto item = [&](const char* want, const char* got) {
       rationale += asked_and_seen(want, got);
-      if (std::string_view(want) != got) wrong.push_back(fmt::format("{} instead of {}", got, want));
+      if (std::string_view(want) != got)
+        wrong.push_back(fmt::format("{} instead of {}", got, want));
     };
     item(kColourNames[std::size_t(a.colour)], kColourNames[std::size_t(s.colour)]);
     item(kShapeNames[std::size_t(a.shape)], kShapeNames[std::size_t(s.shape)]);
@@ -119,7 +132,8 @@ void compare(const Scene& asked, const Scene& seen, std::string& rationale, std:
   const char* want = kBackgroundNames[std::size_t(asked.background)];
   const char* got = kBackgroundNames[std::size_t(seen.background)];
   rationale += " background" + asked_and_seen(want, got) + " .";
-  if (asked.background != seen.background) wrong.push_back(fmt::format("a {} background instead of {}", got, want));
+  if (asked.background != seen.background)
+    wrong.push_back(fmt::format("a {} background instead of {}", got, want));
 }
 
 /// Where the pixels cannot tell two shapes apart, as under a strong blur, the asked one is seen.
@@ -131,7 +145,8 @@ void give_benefit_of_doubt(const Scene& asked, const Tracks& tracks, Scene& seen
     Object& object = seen.objects[std::size_t(partner[i])];
     const Shape shape = asked.objects[i].shape;
     const Track& track = tracks.objects[std::size_t(partner[i])];
-    if (object.shape != Shape::kBlob && track.doubt[std::size_t(shape)] < kDoubt) object.shape = shape;
+    if (object.shape != Shape::kBlob && track.doubt[std::size_t(shape)] < kDoubt)
+      object.shape = shape;
   }
 }
 
@@ -158,17 +173,22 @@ Verdict ask_oracle(const Clip& clip, const Scene& asked) {
   if (tracks.objects.empty()) {
     // An empty clip has nothing that could be ugly or break a law: it must not win by that.
     verdict.truth = {std::min(2.0, verdict.truth[0]), 1, 1};
-    verdict.reason = {"there is nothing to see", "nothing of what was asked is there", "nothing moves: there is nothing"};
+    verdict.reason = {"there is nothing to see", "nothing of what was asked is there",
+                      "nothing moves: there is nothing"};
     physical[2].severity = 1;
   } else {
     verdict.reason[0] = sentence_of(visual, "sharp, steady and clean");
-    verdict.reason[1] = wrong.empty() ? "all that was asked is there" : fmt::format("{}", fmt::join(wrong, ", "));
+    verdict.reason[1] =
+        wrong.empty() ? "all that was asked is there" : fmt::format("{}", fmt::join(wrong, ", "));
     verdict.reason[2] = sentence_of(physical, "everything keeps its shape and its course");
   }
   verdict.rationale += " visual :" + list_of(visual) + " . physics :" + list_of(physical) + " .";
 
-  verdict.measures = {{"noise", ground.noise}, {"flicker", ground.flicker}, {"block_step", ground.block_step},
-                      {"objects", static_cast<double>(tracks.objects.size())}, {"brief", tracks.brief}};
+  verdict.measures = {{"noise", ground.noise},
+                      {"flicker", ground.flicker},
+                      {"block_step", ground.block_step},
+                      {"objects", static_cast<double>(tracks.objects.size())},
+                      {"brief", tracks.brief}};
   for (std::size_t i = 0; i < verdict.seen.objects.size(); ++i) {
     const Track& track = tracks.objects[i];
     const auto add = [&](const char* name, double value) {
@@ -187,8 +207,10 @@ Verdict ask_oracle(const Clip& clip, const Scene& asked) {
 }
 
 std::vector<std::string> words() {
-  std::set<std::string> all{"a", "and", "over", "0", "1", "2", "3", ".", ":", "ok", "diff", "missing", "none",
-                            "objects", "object", "visual", "physics", "slight", "clear", "strong", "background"};
+  std::set<std::string> all{"a",     "and",     "over",      "0",      "1",       "2",
+                            "3",     ".",       ":",         "ok",     "diff",    "missing",
+                            "none",  "objects", "object",    "visual", "physics", "slight",
+                            "clear", "strong",  "background"};
   const auto add = [&](const auto& names) {
     for (const char* name : names) {
       std::istringstream stream{name};

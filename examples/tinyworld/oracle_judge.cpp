@@ -37,8 +37,10 @@ class OracleJudge final : public Judge {
     const auto begin = std::chrono::steady_clock::now();
     const VideoInfo& video = request.video->info();
     if (video.frame_count > 256 || video.height > 512 || video.width > 512) {
-      fail("video_unsuitable", "judge", "{} must be a clip of the tiny world (at most 256 frames of 512 x "
-           "512 pixels), but has {} of {} x {}", request.video->path(), video.frame_count, video.width, video.height);
+      fail("video_unsuitable", "judge",
+           "{} must be a clip of the tiny world (at most 256 frames of 512 x "
+           "512 pixels), but has {} of {} x {}",
+           request.video->path(), video.frame_count, video.width, video.height);
     }
     const Scene asked = parse_prompt(request.condition.prompt);
     const Verdict verdict = ask_oracle(from_video(*request.video), asked);
@@ -50,13 +52,15 @@ class OracleJudge final : public Judge {
       dimension.score = static_cast<int>(std::lround(verdict.truth[i]));
       judgement.dimensions.push_back(dimension);
       judgement.reward += verdict.truth[i] / static_cast<double>(kDimensions.size());
-      judgement.rationale += fmt::format("{}{}: {}", i == 0 ? "" : "\n", kDimensions[i], verdict.reason[i]);
+      judgement.rationale +=
+          fmt::format("{}{}: {}", i == 0 ? "" : "\n", kDimensions[i], verdict.reason[i]);
     }
     judgement.measures = verdict.measures;
     judgement.frames.resize(static_cast<std::size_t>(video.frame_count));
     std::iota(judgement.frames.begin(), judgement.frames.end(), 0);
     judgement.judge = info_.id;
-    judgement.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    judgement.seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     return judgement;
   }
 

@@ -44,11 +44,21 @@ Trail random_trail(const Object& object, Random& random) {
     const double back = start + distance - distance * t / (kFrames - 1);
     Point& point = trail.at[std::size_t(t)];
     switch (object.motion) {
-      case Motion::kStill: point = {across, start + distance / 2}; break;
-      case Motion::kLeft: point = {back, across}; break;
-      case Motion::kRight: point = {along, across}; break;
-      case Motion::kUp: point = {across, back}; break;
-      case Motion::kDown: point = {across, along}; break;
+      case Motion::kStill:
+        point = {across, start + distance / 2};
+        break;
+      case Motion::kLeft:
+        point = {back, across};
+        break;
+      case Motion::kRight:
+        point = {along, across};
+        break;
+      case Motion::kUp:
+        point = {across, back};
+        break;
+      case Motion::kDown:
+        point = {across, along};
+        break;
       case Motion::kBounce: {
         // Falls for 5 frames, then bounces to 0.6 of the height, for 2 x 5 x sqrt(0.6) frames.
         const double fall = 5;
@@ -76,7 +86,8 @@ Trail random_trail(const Object& object, Random& random) {
 
 /// How far two objects keep apart, less what they need: negative = they touch.
 double clearance(const Trail& a, const Trail& b) {
-  const double need = radius_of(a.object) * reach(a.object.shape) + radius_of(b.object) * reach(b.object.shape);
+  const double need =
+      radius_of(a.object) * reach(a.object.shape) + radius_of(b.object) * reach(b.object.shape);
   double least = 1e9;
   for (std::size_t t = 0; t < kFrames; ++t) {
     least = std::min(least, std::hypot(a.at[t].x - b.at[t].x, a.at[t].y - b.at[t].y));
@@ -141,21 +152,26 @@ void strike(Trail& trail, const Flaw& flaw, const std::vector<Trail>& all, Rando
   const double s = std::clamp(flaw.severity, 0.0, 1.0);
   const double phase = random.uniform(0, 2 * std::numbers::pi);
   switch (flaw.kind) {
-    case FlawKind::kTeleport: teleport(trail, s, all, random); break;
+    case FlawKind::kTeleport:
+      teleport(trail, s, all, random);
+      break;
     case FlawKind::kDeform:
       for (int t = 0; t < kFrames; ++t) {
-        trail.stretch[std::size_t(t)] = (0.15 + 0.85 * s) * std::sin(2 * std::numbers::pi * t / 10 + phase);
+        trail.stretch[std::size_t(t)] =
+            (0.15 + 0.85 * s) * std::sin(2 * std::numbers::pi * t / 10 + phase);
       }
       break;
     case FlawKind::kVanish: {
       const int count = 2 + static_cast<int>(std::lround(7 * s));
       const int start = 3 + random.below(std::max(1, 15 - 3 - count));
-      for (int t = start; t < start + count && t < kFrames; ++t) trail.there[std::size_t(t)] = false;
+      for (int t = start; t < start + count && t < kFrames; ++t)
+        trail.there[std::size_t(t)] = false;
       break;
     }
     case FlawKind::kPulse:
       for (int t = 0; t < kFrames; ++t) {
-        trail.scale[std::size_t(t)] = std::exp((0.06 + 0.36 * s) * std::sin(2 * std::numbers::pi * t / 8 + phase));
+        trail.scale[std::size_t(t)] =
+            std::exp((0.06 + 0.36 * s) * std::sin(2 * std::numbers::pi * t / 8 + phase));
       }
       break;
     case FlawKind::kJerk:
@@ -165,14 +181,16 @@ void strike(Trail& trail, const Flaw& flaw, const std::vector<Trail>& all, Rando
         point.y += (1.2 + 4.3 * s) * std::sin(angle);
       }
       break;
-    default: break;
+    default:
+      break;
   }
 }
 
 /// Signed distance in pixels of (x, y) from the edge of the shape around the origin; inside < 0.
 double distance_to(Shape shape, double radius, double x, double y) {
   switch (shape) {
-    case Shape::kCircle: return std::hypot(x, y) - radius;
+    case Shape::kCircle:
+      return std::hypot(x, y) - radius;
     case Shape::kSquare: {
       const double half = radius * 0.886227;  // the circle's area
       return std::max(std::abs(x), std::abs(y)) - half;
@@ -182,7 +200,8 @@ double distance_to(Shape shape, double radius, double x, double y) {
       const double inner = radius * 0.777548;
       return std::max(y - inner, std::abs(x) * 0.866025 - y * 0.5 - inner);
     }
-    case Shape::kBlob: fail("usage", "tinyworld", "a shape must be circle, square or triangle to be drawn");
+    case Shape::kBlob:
+      fail("usage", "tinyworld", "a shape must be circle, square or triangle to be drawn");
   }
   return 0;
 }
@@ -196,13 +215,15 @@ void draw(Clip& clip, int t, const Trail& trail) {
   std::uint8_t* frame = clip.frame(t);
   for (int y = 0; y < kSide; ++y) {
     for (int x = 0; x < kSide; ++x) {
-      const double distance = distance_to(trail.object.shape, radius, (x + 0.5 - trail.at[i].x) / wide,
-                                          (y + 0.5 - trail.at[i].y) * wide);
+      const double distance =
+          distance_to(trail.object.shape, radius, (x + 0.5 - trail.at[i].x) / wide,
+                      (y + 0.5 - trail.at[i].y) * wide);
       const double coverage = std::clamp(0.5 - distance, 0.0, 1.0);
       if (coverage == 0) continue;
       for (int c = 0; c < 3; ++c) {
         std::uint8_t& value = frame[(std::size_t(y) * kSide + x) * 3 + c];
-        value = static_cast<std::uint8_t>(std::lround(value + coverage * (colour[std::size_t(c)] - value)));
+        value = static_cast<std::uint8_t>(
+            std::lround(value + coverage * (colour[std::size_t(c)] - value)));
       }
     }
   }
@@ -236,7 +257,8 @@ VideoPtr to_video(const Clip& clip) {
   const std::int64_t h = clip.height;
   const std::int64_t w = clip.width;
   auto owned = std::make_shared<std::vector<std::uint8_t>>(clip.data);
-  TensorView view{owned->data(), DType::kUInt8, {}, {clip.frames, 3, h, w}, {h * w * 3, 1, w * 3, 3}, owned};
+  TensorView view{
+      owned->data(), DType::kUInt8, {}, {clip.frames, 3, h, w}, {h * w * 3, 1, w * 3, 3}, owned};
   return video_from_frames(std::move(view), {kFps, 1});
 }
 
@@ -245,7 +267,10 @@ Clip from_video(const Video& video) {
   std::vector<std::int64_t> indices;
   for (std::int64_t i = 0; i < info.frame_count; ++i) indices.push_back(i);
   const TensorView view = video.read_host(indices);
-  Clip clip{static_cast<int>(view.dim(0)), static_cast<int>(view.dim(2)), static_cast<int>(view.dim(3)), {}};
+  Clip clip{static_cast<int>(view.dim(0)),
+            static_cast<int>(view.dim(2)),
+            static_cast<int>(view.dim(3)),
+            {}};
   clip.data.reserve(std::size_t(clip.frames) * clip.height * clip.width * 3);
   const auto* data = static_cast<const std::uint8_t*>(view.data);
   for (std::int64_t t = 0; t < clip.frames; ++t) {

@@ -13,13 +13,25 @@
 namespace bestreel::tinyworld {
 
 enum class FlawKind : std::uint8_t {
-  kNoise, kBlur, kFlicker, kBlocking,                           // visual quality
-  kColour, kShape, kSize, kDirection, kBackground, kCount,      // text alignment
-  kTeleport, kDeform, kVanish, kPulse, kJerk,                   // physical consistency
+  kNoise,
+  kBlur,
+  kFlicker,
+  kBlocking,  // visual quality
+  kColour,
+  kShape,
+  kSize,
+  kDirection,
+  kBackground,
+  kCount,  // text alignment
+  kTeleport,
+  kDeform,
+  kVanish,
+  kPulse,
+  kJerk,  // physical consistency
 };
 inline constexpr std::array<const char*, 15> kFlawNames{
-    "noise",     "blur",       "flicker", "blocking", "colour", "shape", "size", "direction",
-    "background", "count",     "teleport", "deform",  "vanish", "pulse", "jerk"};
+    "noise",      "blur",  "flicker",  "blocking", "colour", "shape", "size", "direction",
+    "background", "count", "teleport", "deform",   "vanish", "pulse", "jerk"};
 
 enum class Aspect : std::uint8_t { kVisual, kText, kPhysical };
 Aspect aspect_of(FlawKind kind);
@@ -40,7 +52,9 @@ struct Clip {
   std::vector<std::uint8_t> data;
 
   std::uint8_t* frame(int t) { return data.data() + std::size_t(t) * height * width * 3; }
-  const std::uint8_t* frame(int t) const { return data.data() + std::size_t(t) * height * width * 3; }
+  const std::uint8_t* frame(int t) const {
+    return data.data() + std::size_t(t) * height * width * 3;
+  }
 };
 
 /// Draws the scene with the flaws. The same arguments give the same bytes on every machine of one
@@ -48,8 +62,9 @@ struct Clip {
 /// one object.
 Clip render(const Scene& scene, const std::vector<Flaw>& flaws, std::uint64_t seed);
 
-/// What a clip shows when `scene` was asked for: each text flaw changes its attribute of one object,
-/// of all objects above severity 0.5. Usually one or two objects; count flaws give up to three.
+/// What a clip shows when `scene` was asked for: each text flaw changes its attribute of one
+/// object, of all objects above severity 0.5. Usually one or two objects; count flaws give up to
+/// three.
 Scene shown_instead(const Scene& scene, const std::vector<Flaw>& flaws, std::uint64_t seed);
 
 /// Visual flaws on any clip; others are ignored.
@@ -62,7 +77,8 @@ void chroma_round_trip(Clip& clip);
 double severity_of(const std::vector<Flaw>& flaws, Aspect aspect);
 
 /// How far what is shown is from what was asked, 0..1: the mean over the asked objects of what is
-/// wrong with the shown object that fits best (a missing one: 1), plus surplus objects and background.
+/// wrong with the shown object that fits best (a missing one: 1), plus surplus objects and
+/// background.
 double misalignment(const Scene& asked, const Scene& shown);
 
 /// What one wrong attribute of an object costs, what a surplus object, what a wrong background.

@@ -11,9 +11,11 @@ namespace bestreel::tinyworld {
 namespace {
 
 constexpr const char* kGrammar =
-    "`a SIZE COLOUR SHAPE MOTION [and a SIZE COLOUR SHAPE MOTION] over a BACKGROUND background`, where "
+    "`a SIZE COLOUR SHAPE MOTION [and a SIZE COLOUR SHAPE MOTION] over a BACKGROUND background`, "
+    "where "
     "SIZE is small|large, COLOUR red|green|blue|yellow|purple|white, SHAPE circle|square|triangle, "
-    "MOTION `stays still`|`moves left`|`moves right`|`moves up`|`moves down`|`falls and bounces` and "
+    "MOTION `stays still`|`moves left`|`moves right`|`moves up`|`moves down`|`falls and bounces` "
+    "and "
     "BACKGROUND black|gray|navy|brown";
 
 template <typename Enum, std::size_t N>
@@ -66,8 +68,9 @@ class Words {
 
  private:
   [[noreturn]] void refuse() const {
-    fail("prompt_foreign", "tinyworld", "prompt must be {}, but got {} at word {} of \"{}\"", kGrammar,
-         at_ < words_.size() ? "\"" + words_[at_] + "\"" : std::string("its end"), at_ + 1, prompt_);
+    fail("prompt_foreign", "tinyworld", "prompt must be {}, but got {} at word {} of \"{}\"",
+         kGrammar, at_ < words_.size() ? "\"" + words_[at_] + "\"" : std::string("its end"),
+         at_ + 1, prompt_);
   }
 
   std::string prompt_;

@@ -1,7 +1,8 @@
 // What a tiny-world prompt says: one or two coloured shapes that move over a plain background.
 //
 //   a small red circle moves left over a gray background
-//   a large blue square stays still and a small white triangle falls and bounces over a navy background
+//   a large blue square stays still and a small white triangle falls and bounces over a navy
+//   background
 #pragma once
 
 #include <array>
@@ -26,22 +27,25 @@ enum class Background : std::uint8_t { kBlack, kGray, kNavy, kBrown };
 using Rgb = std::array<float, 3>;  ///< 0..255
 
 inline constexpr std::array<const char*, 4> kShapeNames{"circle", "square", "triangle", "blob"};
-inline constexpr std::array<const char*, 6> kColourNames{"red", "green", "blue", "yellow", "purple",
-                                                         "white"};
+inline constexpr std::array<const char*, 6> kColourNames{"red",    "green",  "blue",
+                                                         "yellow", "purple", "white"};
 inline constexpr std::array<const char*, 2> kSizeNames{"small", "large"};
 /// As a prompt says it.
-inline constexpr std::array<const char*, 6> kMotionPhrases{"stays still", "moves left", "moves right",
-                                                           "moves up", "moves down",
-                                                           "falls and bounces"};
+inline constexpr std::array<const char*, 6> kMotionPhrases{
+    "stays still", "moves left", "moves right", "moves up", "moves down", "falls and bounces"};
 /// As a rationale says it.
-inline constexpr std::array<const char*, 6> kMotionNames{"still", "left", "right", "up", "down",
-                                                         "bounce"};
+inline constexpr std::array<const char*, 6> kMotionNames{"still", "left", "right",
+                                                         "up",    "down", "bounce"};
 inline constexpr std::array<const char*, 4> kBackgroundNames{"black", "gray", "navy", "brown"};
 
-inline constexpr std::array<Rgb, 6> kColours{{{225, 40, 40}, {40, 185, 70}, {60, 110, 245},
-                                              {245, 220, 50}, {190, 60, 215}, {245, 245, 245}}};
-inline constexpr std::array<Rgb, 4> kBackgrounds{{{14, 14, 18}, {128, 128, 128}, {20, 30, 95},
-                                                  {105, 70, 35}}};
+inline constexpr std::array<Rgb, 6> kColours{{{225, 40, 40},
+                                              {40, 185, 70},
+                                              {60, 110, 245},
+                                              {245, 220, 50},
+                                              {190, 60, 215},
+                                              {245, 245, 245}}};
+inline constexpr std::array<Rgb, 4> kBackgrounds{
+    {{14, 14, 18}, {128, 128, 128}, {20, 30, 95}, {105, 70, 35}}};
 /// Radius in pixels of a circle of that size; a square and a triangle have the same area.
 inline constexpr std::array<float, 2> kRadii{6.0f, 11.0f};
 

@@ -7,7 +7,7 @@
 namespace bestreel::tinyworld {
 namespace {
 
-constexpr float kPedestal = 30;   // black flickers too: see flaws.cpp
+constexpr float kPedestal = 30;    // black flickers too: see flaws.cpp
 constexpr double kLeastArea = 22;  // pixels; a small object that pulses has about 50
 
 float luma(const Rgb& p) { return 0.299f * p[0] + 0.587f * p[1] + 0.114f * p[2]; }
@@ -64,7 +64,8 @@ Rgb frame_median(const Clip& clip, int t) {
     for (int i = 0; i < count; ++i) ++histogram[frame[i * 3 + c]];
     int seen = 0;
     int level = 0;
-    while (seen + histogram[std::size_t(level)] <= count / 2) seen += histogram[std::size_t(level++)];
+    while (seen + histogram[std::size_t(level)] <= count / 2)
+      seen += histogram[std::size_t(level++)];
     colour[std::size_t(c)] = static_cast<float>(level);
   }
   return colour;
@@ -136,7 +137,8 @@ Ground look_at_ground(const Clip& clip) {
     const auto is_sure = [&](int y, int x) { return sure[std::size_t(y) * clip.width + x]; };
     std::vector<float> y_plane(std::size_t(clip.height) * clip.width);
     for (int y = 0; y < clip.height; ++y) {
-      for (int x = 0; x < clip.width; ++x) y_plane[std::size_t(y) * clip.width + x] = luma(pixel(clip, t, y, x));
+      for (int x = 0; x < clip.width; ++x)
+        y_plane[std::size_t(y) * clip.width + x] = luma(pixel(clip, t, y, x));
     }
     const auto value = [&](int y, int x) { return y_plane[std::size_t(y) * clip.width + x]; };
     for (int y = 1; y + 1 < clip.height; ++y) {
@@ -218,8 +220,9 @@ Colour direction_of(const Rgb& difference, const Rgb& ground) {
   float best_cosine = -2;
   for (std::size_t i = 0; i < kColours.size(); ++i) {
     const Rgb ray = minus(kColours[i], ground);
-    const float cosine = (difference[0] * ray[0] + difference[1] * ray[1] + difference[2] * ray[2]) /
-                         (norm(ray) * std::max(1e-3f, norm(difference)));
+    const float cosine =
+        (difference[0] * ray[0] + difference[1] * ray[1] + difference[2] * ray[2]) /
+        (norm(ray) * std::max(1e-3f, norm(difference)));
     if (cosine > best_cosine) {
       best_cosine = cosine;
       best = static_cast<Colour>(i);
@@ -240,7 +243,8 @@ void finish(Spot& spot) {
     spot.x1 = std::max(spot.x1, x + 1);
     spot.y1 = std::max(spot.y1, y + 1);
   }
-  spot.colour = static_cast<Colour>(std::max_element(spot.votes.begin(), spot.votes.end()) - spot.votes.begin());
+  spot.colour = static_cast<Colour>(std::max_element(spot.votes.begin(), spot.votes.end()) -
+                                    spot.votes.begin());
 }
 
 }  // namespace
@@ -268,7 +272,8 @@ std::vector<std::vector<Spot>> find_spots(const Even& even, const Ground& ground
       for (std::size_t k = 0; k < blob.size(); ++k) {
         const int y = blob[k] / w;
         const int x = blob[k] % w;
-        const std::array<std::pair<int, int>, 4> next{{{y - 1, x}, {y + 1, x}, {y, x - 1}, {y, x + 1}}};
+        const std::array<std::pair<int, int>, 4> next{
+            {{y - 1, x}, {y + 1, x}, {y, x - 1}, {y, x + 1}}};
         for (const auto& [v, u] : next) {
           if (v < 0 || u < 0 || v >= even.height || u >= w) continue;
           const int j = v * w + u;
@@ -288,7 +293,8 @@ std::vector<std::vector<Spot>> find_spots(const Even& even, const Ground& ground
       double votes = 0;
       for (const int j : blob) {
         if (strength[std::size_t(j)] < 0.5f * peak) continue;
-        const auto c = static_cast<std::size_t>(direction_of(minus(frame[std::size_t(j)], base), base));
+        const auto c =
+            static_cast<std::size_t>(direction_of(minus(frame[std::size_t(j)], base), base));
         parts[c].pixels.emplace_back(j / w, j % w);
         ++votes;
       }
@@ -328,7 +334,8 @@ std::vector<std::vector<Spot>> find_spots(const Even& even, const Ground& ground
         }
       }
     }
-    std::sort(spots.begin(), spots.end(), [](const Spot& a, const Spot& b) { return a.area > b.area; });
+    std::sort(spots.begin(), spots.end(),
+              [](const Spot& a, const Spot& b) { return a.area > b.area; });
     if (spots.size() > 4) spots.resize(4);
     all.push_back(std::move(spots));
   }

@@ -11,11 +11,11 @@ namespace bestreel::tinyworld {
 /// What the background says of the picture, before any object is looked for.
 struct Ground {
   Background name = Background::kBlack;
-  std::vector<Rgb> colour;   ///< of each frame: the median of its pixels
-  std::vector<float> gain;   ///< brightness of each frame relative to the clip's median
-  double flicker = 0;        ///< mean |gain - 1|
-  double noise = 0;          ///< standard deviation of a channel, clipping at black undone
-  double block_step = 0;     ///< mean step at the borders of 8 x 8 blocks, beyond the usual step
+  std::vector<Rgb> colour;  ///< of each frame: the median of its pixels
+  std::vector<float> gain;  ///< brightness of each frame relative to the clip's median
+  double flicker = 0;       ///< mean |gain - 1|
+  double noise = 0;         ///< standard deviation of a channel, clipping at black undone
+  double block_step = 0;    ///< mean step at the borders of 8 x 8 blocks, beyond the usual step
 };
 
 /// One thing that stands out in one frame.
@@ -24,7 +24,7 @@ struct Spot {
   double x = 0, y = 0;                 ///< centre, pixels
   double area = 0;                     ///< pixels
   Colour colour = Colour::kRed;
-  std::array<double, 6> votes{};       ///< how many of its pixels point to each colour
+  std::array<double, 6> votes{};  ///< how many of its pixels point to each colour
   std::vector<std::pair<int, int>> pixels;
 };
 
@@ -32,7 +32,9 @@ struct Spot {
 struct Even {
   int height = 0, width = 0;
   std::vector<std::vector<Rgb>> frames;
-  const Rgb& at(int t, int y, int x) const { return frames[std::size_t(t)][std::size_t(y) * width + x]; }
+  const Rgb& at(int t, int y, int x) const {
+    return frames[std::size_t(t)][std::size_t(y) * width + x];
+  }
 };
 
 Ground look_at_ground(const Clip& clip);

@@ -23,7 +23,8 @@ const cv::Scalar kChoice(20, 150, 70);
 constexpr int kLine = 17;    // pixels from one text line to the next
 constexpr int kMargin = 12;  // around a cell
 
-void put_text(cv::Mat& picture, const std::string& text, int x, int y, const cv::Scalar& colour = kInk) {
+void put_text(cv::Mat& picture, const std::string& text, int x, int y,
+              const cv::Scalar& colour = kInk) {
   cv::putText(picture, text, {x, y}, cv::FONT_HERSHEY_SIMPLEX, 0.42, colour, 1, cv::LINE_AA);
 }
 
@@ -40,7 +41,8 @@ struct FreePacket {
 /// RGB to PNG by libav.
 std::string to_png(const cv::Mat& picture) {
   const AVCodec* codec = avcodec_find_encoder(AV_CODEC_ID_PNG);
-  if (codec == nullptr) fail("codec_missing", "sheet", "this libav has no PNG encoder: install Debian's libavcodec");
+  if (codec == nullptr)
+    fail("codec_missing", "sheet", "this libav has no PNG encoder: install Debian's libavcodec");
   const std::unique_ptr<AVCodecContext, FreeContext> context(avcodec_alloc_context3(codec));
   const std::unique_ptr<AVFrame, FreeFrame> frame(av_frame_alloc());
   const std::unique_ptr<AVPacket, FreePacket> packet(av_packet_alloc());
@@ -51,12 +53,15 @@ std::string to_png(const cv::Mat& picture) {
   frame->format = AV_PIX_FMT_RGB24;
   context->time_base = {1, 1};
   if (avcodec_open2(context.get(), codec, nullptr) < 0 || av_frame_get_buffer(frame.get(), 0) < 0) {
-    fail("usage", "sheet", "a sheet of {} x {} pixels is too large: give fewer clips", picture.cols, picture.rows);
+    fail("usage", "sheet", "a sheet of {} x {} pixels is too large: give fewer clips", picture.cols,
+         picture.rows);
   }
   for (int y = 0; y < picture.rows; ++y) {
-    std::memcpy(frame->data[0] + std::ptrdiff_t(y) * frame->linesize[0], picture.ptr(y), std::size_t(picture.cols) * 3);
+    std::memcpy(frame->data[0] + std::ptrdiff_t(y) * frame->linesize[0], picture.ptr(y),
+                std::size_t(picture.cols) * 3);
   }
-  if (avcodec_send_frame(context.get(), frame.get()) < 0 || avcodec_send_frame(context.get(), nullptr) < 0 ||
+  if (avcodec_send_frame(context.get(), frame.get()) < 0 ||
+      avcodec_send_frame(context.get(), nullptr) < 0 ||
       avcodec_receive_packet(context.get(), packet.get()) < 0) {
     fail("write_failed", "sheet", "the picture could not be encoded");
   }
@@ -65,8 +70,8 @@ std::string to_png(const cv::Mat& picture) {
 
 }  // namespace
 
-void write_sheet(const std::string& path, const std::string& title, const std::vector<SheetEntry>& entries,
-                 int columns, int frames, int scale) {
+void write_sheet(const std::string& path, const std::string& title,
+                 const std::vector<SheetEntry>& entries, int columns, int frames, int scale) {
   if (entries.empty()) fail("usage", "sheet", "a sheet must have at least one clip");
   std::size_t lines = 0;
   int height = 0;
@@ -100,7 +105,8 @@ void write_sheet(const std::string& path, const std::string& title, const std::v
                entry.framed ? kChoice : kInk);
     }
     if (entry.framed) {
-      cv::rectangle(picture, cv::Rect(x0 - 6, y0 - 6, cell_width - 12, cell_height - 12), kChoice, 3);
+      cv::rectangle(picture, cv::Rect(x0 - 6, y0 - 6, cell_width - 12, cell_height - 12), kChoice,
+                    3);
     }
   }
   write_file_atomically(path, to_png(picture));

@@ -14,9 +14,9 @@ struct SheetEntry {
   bool framed = false;             ///< the choice
 };
 
-/// One entry a cell, `columns` cells a row, `frames` evenly spaced frames a cell, each `scale` times as
-/// large. Writes PNG. Errors: "usage" (no entries), "disk_full", "write_failed".
-void write_sheet(const std::string& path, const std::string& title, const std::vector<SheetEntry>& entries,
-                 int columns, int frames, int scale);
+/// One entry a cell, `columns` cells a row, `frames` evenly spaced frames a cell, each `scale`
+/// times as large. Writes PNG. Errors: "usage" (no entries), "disk_full", "write_failed".
+void write_sheet(const std::string& path, const std::string& title,
+                 const std::vector<SheetEntry>& entries, int columns, int frames, int scale);
 
 }  // namespace bestreel::tinyworld

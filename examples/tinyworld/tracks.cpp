@@ -38,7 +38,8 @@ std::vector<Chain> join(const std::vector<std::vector<Spot>>& spots) {
         if (cost < 62) pairs.push_back({cost, c, &spot});
       }
     }
-    std::sort(pairs.begin(), pairs.end(), [](const Pair& a, const Pair& b) { return a.cost < b.cost; });
+    std::sort(pairs.begin(), pairs.end(),
+              [](const Pair& a, const Pair& b) { return a.cost < b.cost; });
     std::vector<const Spot*> taken;
     std::vector<std::size_t> fed;
     for (const Pair& pair : pairs) {
@@ -60,15 +61,17 @@ std::vector<Chain> join(const std::vector<std::vector<Spot>>& spots) {
   for (std::size_t a = 0; a < chains.size(); ++a) {
     for (std::size_t b = a + 1; b < chains.size();) {
       std::vector<int> common;
-      std::set_intersection(chains[a].frames.begin(), chains[a].frames.end(), chains[b].frames.begin(),
-                            chains[b].frames.end(), std::back_inserter(common));
+      std::set_intersection(chains[a].frames.begin(), chains[a].frames.end(),
+                            chains[b].frames.begin(), chains[b].frames.end(),
+                            std::back_inserter(common));
       if (chains[a].colour() != chains[b].colour() || !common.empty()) {
         ++b;
         continue;
       }
       std::map<int, const Spot*> all;
       for (const std::size_t i : {a, b}) {
-        for (std::size_t k = 0; k < chains[i].frames.size(); ++k) all[chains[i].frames[k]] = chains[i].spots[k];
+        for (std::size_t k = 0; k < chains[i].frames.size(); ++k)
+          all[chains[i].frames[k]] = chains[i].spots[k];
       }
       chains[a].frames.clear();
       chains[a].spots.clear();
@@ -112,7 +115,9 @@ Matte matte_of(const Even& even, int t, const Rgb& base, const Rgb& ray, const S
     for (const auto& [y, x] : other.pixels) {
       for (int v = y - 1; v <= y + 1; ++v) {
         for (int u = x - 1; u <= x + 1; ++u) {
-          if (u < matte.x0 || v < matte.y0 || u >= matte.x0 + matte.width || v >= matte.y0 + matte.height) continue;
+          if (u < matte.x0 || v < matte.y0 || u >= matte.x0 + matte.width ||
+              v >= matte.y0 + matte.height)
+            continue;
           matte.alpha[std::size_t(v - matte.y0) * matte.width + (u - matte.x0)] = 0;
         }
       }
@@ -157,7 +162,8 @@ std::vector<float> blurred(const std::vector<float>& source, int height, int wid
   if (sigma < 0.2) return source;
   const int radius = static_cast<int>(std::ceil(2.5 * sigma));
   std::vector<float> kernel;
-  for (int i = 0; i <= radius; ++i) kernel.push_back(static_cast<float>(std::exp(-0.5 * i * i / (sigma * sigma))));
+  for (int i = 0; i <= radius; ++i)
+    kernel.push_back(static_cast<float>(std::exp(-0.5 * i * i / (sigma * sigma))));
   const float sum = 2 * std::accumulate(kernel.begin() + 1, kernel.end(), 0.0f) + 1;
   for (float& weight : kernel) weight /= sum;
   std::vector<float> rows(source.size(), 0);
@@ -173,7 +179,8 @@ std::vector<float> blurred(const std::vector<float>& source, int height, int wid
   for (int i = -radius; i <= radius; ++i) {
     const float weight = kernel[std::size_t(std::abs(i))];
     for (int y = std::max(0, -i); y < std::min(height, height - i); ++y) {
-      for (int x = 0; x < width; ++x) out[std::size_t(y) * width + x] += weight * rows[std::size_t(y + i) * width + x];
+      for (int x = 0; x < width; ++x)
+        out[std::size_t(y) * width + x] += weight * rows[std::size_t(y + i) * width + x];
     }
   }
   return out;
@@ -199,7 +206,8 @@ void recognise(Track& track, const std::vector<Matte>& mattes, double noise) {
         for (int x = 0; x < matte.width; ++x) {
           const double dx = (x + matte.x0 + 0.5 - matte.x) / wide;
           const double dy = (y + matte.y0 + 0.5 - matte.y) * wide;
-          sharp.push_back(static_cast<float>(std::clamp(0.5 - distance_to(static_cast<Shape>(s), radius, dx, dy), 0.0, 1.0)));
+          sharp.push_back(static_cast<float>(
+              std::clamp(0.5 - distance_to(static_cast<Shape>(s), radius, dx, dy), 0.0, 1.0)));
         }
       }
       for (std::size_t e = 0; e < kEdges.size(); ++e) {
@@ -226,7 +234,8 @@ void recognise(Track& track, const std::vector<Matte>& mattes, double noise) {
     const double x0 = kEdges[edge - 1];
     const double x1 = kEdges[edge];
     const double x2 = kEdges[edge + 1];
-    const auto [a, b, c] = std::array{error[shape][edge - 1], error[shape][edge], error[shape][edge + 1]};
+    const auto [a, b, c] =
+        std::array{error[shape][edge - 1], error[shape][edge], error[shape][edge + 1]};
     const double up = (x1 - x0) * (x1 - x0) * (b - c) - (x1 - x2) * (x1 - x2) * (b - a);
     const double down = (x1 - x0) * (b - c) - (x1 - x2) * (b - a);
     if (std::abs(down) > 1e-9) track.edge = std::clamp(x1 - 0.5 * up / down, x0, x2);
@@ -275,10 +284,12 @@ Tracks follow(const Even& even, const Ground& ground, const std::vector<std::vec
       std::vector<float> along;
       for (const auto& [y, x] : chain.spots[k]->pixels) {
         const Rgb& p = even.at(chain.frames[k], y, x);
-        along.push_back((p[0] - base[0]) * unit[0] + (p[1] - base[1]) * unit[1] + (p[2] - base[2]) * unit[2]);
+        along.push_back((p[0] - base[0]) * unit[0] + (p[1] - base[1]) * unit[1] +
+                        (p[2] - base[2]) * unit[2]);
       }
       std::sort(along.begin(), along.end());
-      // Noise lifts the top: the upper third's middle is the core of a sharp object and of a soft one.
+      // Noise lifts the top: the upper third's middle is the core of a sharp object and of a soft
+      // one.
       cores.push_back(along[along.size() * (ground.noise > 15 ? 6 : 8) / 10]);
     }
     std::vector<float> sorted = cores;
@@ -292,12 +303,14 @@ Tracks follow(const Even& even, const Ground& ground, const std::vector<std::vec
       // Where brightness flickers into saturation, each frame has a contrast of its own.
       const float own = ground.flicker > 0.03 ? std::max(12.0f, cores[k]) : core;
       const Rgb ray{unit[0] * own, unit[1] * own, unit[2] * own};
-      mattes.push_back(matte_of(even, t, base_of(t), ray, *chain.spots[k], spots[std::size_t(t)], margin));
+      mattes.push_back(
+          matte_of(even, t, base_of(t), ray, *chain.spots[k], spots[std::size_t(t)], margin));
       const Matte& matte = mattes.back();
       track.x.push_back(matte.x);
       track.y.push_back(matte.y);
       track.area.push_back(matte.area);
-      track.stretch.push_back(std::clamp(0.5 * std::log(std::max(1.0, matte.xx) / std::max(1.0, matte.yy)), -1.2, 1.2));
+      track.stretch.push_back(
+          std::clamp(0.5 * std::log(std::max(1.0, matte.xx) / std::max(1.0, matte.yy)), -1.2, 1.2));
     }
     std::vector<double> areas = track.area;
     std::sort(areas.begin(), areas.end());

@@ -23,7 +23,8 @@ CascadeRewards rewards_of(const RunView& view) {
 }
 
 /// Why no further judge saw the candidate that `judge` saw last; empty: one will.
-std::string why_dropped(const RunView& view, const CascadeRewards& rewards, const CascadePlace& place) {
+std::string why_dropped(const RunView& view, const CascadeRewards& rewards,
+                        const CascadePlace& place) {
   const std::size_t next = place.judge + 1;
   if (next == rewards.size()) return "";
   const auto& result = view.candidates[place.candidate].results[next];
@@ -38,8 +39,8 @@ std::string why_dropped(const RunView& view, const CascadeRewards& rewards, cons
   }
   const auto keep = static_cast<std::size_t>(view.settings.keep[place.judge]);
   if (ahead < keep) return "";
-  return fmt::format("{} put it at place {} of {}, and the best {} went on", judge_label(view.settings, place.judge),
-                     ahead + 1, all, keep);
+  return fmt::format("{} put it at place {} of {}, and the best {} went on",
+                     judge_label(view.settings, place.judge), ahead + 1, all, keep);
 }
 
 }  // namespace
@@ -70,10 +71,11 @@ void rank_cascade(RunView& view, bool selected) {
       candidate.dropped = judge_label(view.settings, 0) + " failed on it";
     }
   }
-  std::stable_sort(view.candidates.begin(), view.candidates.end(), [](const Candidate& a, const Candidate& b) {
-    if ((a.rank == 0) != (b.rank == 0)) return b.rank == 0;
-    return a.rank < b.rank;
-  });
+  std::stable_sort(view.candidates.begin(), view.candidates.end(),
+                   [](const Candidate& a, const Candidate& b) {
+                     if ((a.rank == 0) != (b.rank == 0)) return b.rank == 0;
+                     return a.rank < b.rank;
+                   });
   if (!selected) view.winner = rank > 0 ? view.candidates.front().id : "";
 }
 
@@ -114,8 +116,8 @@ std::string cascade_json(const RunView& view) {
                     {"saved_seconds", stage.saved_seconds},
                     {"saved_tokens", stage.saved_tokens}});
   }
-  return nlohmann::ordered_json{{"cascade", list}}.dump(-1, ' ', false,
-                                                        nlohmann::ordered_json::error_handler_t::replace);
+  return nlohmann::ordered_json{{"cascade", list}}.dump(
+      -1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 
 }  // namespace bestreel

@@ -11,8 +11,8 @@
 
 namespace bestreel {
 
-/// One judge of a cascade. What it saved is its mean cost per judgement times the candidates that it
-/// did not have to see; 0 where it has judged nobody.
+/// One judge of a cascade. What it saved is its mean cost per judgement times the candidates that
+/// it did not have to see; 0 where it has judged nobody.
 struct CascadeStage {
   std::size_t judge = 0;
   std::int64_t saw = 0;     ///< candidates, failures included
@@ -26,14 +26,15 @@ struct CascadeStage {
 /// One entry per judge; empty where the run is no cascade.
 BESTREEL_API std::vector<CascadeStage> cascade_stages(const RunView& view);
 
-/// {"cascade": [{judge, saw, kept, seconds, tokens, saved_seconds, saved_tokens}, ...]} on one line.
+/// {"cascade": [{judge, saw, kept, seconds, tokens, saved_seconds, saved_tokens}, ...]} on one
+/// line.
 BESTREEL_API std::string cascade_json(const RunView& view);
 
 /// "judge 2 (small)": its place, and the last part of its SPEC.
 BESTREEL_API std::string judge_label(const RunSettings& settings, std::size_t judge);
 
-/// Ranks the candidates of a cascade, unless a strategy has, and says of each who judged it last and
-/// why nobody went on with it. Part of project().
+/// Ranks the candidates of a cascade, unless a strategy has, and says of each who judged it last
+/// and why nobody went on with it. Part of project().
 void rank_cascade(RunView& view, bool selected);
 
 }  // namespace bestreel

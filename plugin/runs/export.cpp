@@ -27,15 +27,14 @@ std::string judged_by(const RunView& view, const Candidate& candidate) {
 std::string jsonl(const RunView& view) {
   std::string out;
   for (const Candidate* candidate : by_id(view)) {
-    Json json{{"video", candidate->id},
-              {"sha256", candidate->sha256}};
+    Json json{{"video", candidate->id}, {"sha256", candidate->sha256}};
     if (view.settings.lossless) {
       json["lossless"] = fs::path(candidate->lossless).filename().string();
       json["lossless_sha256"] = candidate->lossless_sha256;
     }
     json.update({{"rank", candidate->rank == 0 ? Json() : Json(candidate->rank)},
-              {"reward", candidate->reward ? Json(*candidate->reward) : Json()},
-              {"winner", candidate->id == view.winner}});
+                 {"reward", candidate->reward ? Json(*candidate->reward) : Json()},
+                 {"winner", candidate->id == view.winner}});
     if (!view.settings.keep.empty()) {
       json["judged_by"] = judged_by(view, *candidate);
       json["dropped"] = candidate->dropped;

@@ -44,7 +44,8 @@ Markup facts(const Candidate& candidate, const Clip& clip) {
                 clip.original);
     if (!candidate.lossless.empty()) {
       const std::string file = std::filesystem::path(candidate.lossless).filename().string();
-      out += html("<span class=\"link\"> \xC2\xB7 <a href=\"{}\">without&nbsp;loss</a></span>", url_path(file));
+      out += html("<span class=\"link\"> \xC2\xB7 <a href=\"{}\">without&nbsp;loss</a></span>",
+                  url_path(file));
     }
   }
   out += html("</p>\n");
@@ -152,14 +153,13 @@ Markup results(const Page& page, const Candidate& candidate) {
     const auto& result = candidate.results[judge];
     Markup block;
     if (!result && !candidate.dropped.empty()) {
-      block = html("<h4>{}</h4>\n<p class=\"pending\">Never saw it: {}.</p>\n", page.judge_name(judge),
-                   candidate.dropped);
+      block = html("<h4>{}</h4>\n<p class=\"pending\">Never saw it: {}.</p>\n",
+                   page.judge_name(judge), candidate.dropped);
     } else if (!result) {
-      block =
-          html("{}<p class=\"pending\">{}</p>\n",
-               page.several_judges() ? html("<h4>{}</h4>\n", page.judge_name(judge)) : Markup{},
-               candidate.decided_by && page.view.finished ? "Not asked: not among the best."
-                                                          : "Not judged yet.");
+      block = html("{}<p class=\"pending\">{}</p>\n",
+                   page.several_judges() ? html("<h4>{}</h4>\n", page.judge_name(judge)) : Markup{},
+                   candidate.decided_by && page.view.finished ? "Not asked: not among the best."
+                                                              : "Not judged yet.");
     } else if (const auto* failure = std::get_if<Failure>(&*result)) {
       block = failure_block(page, judge, *failure);
     } else {
@@ -181,14 +181,14 @@ Markup card(const Page& page, std::size_t index) {
                   ? html("<span class=\"rank\" aria-label=\"Rank {0}\">{0}</span>", candidate.rank)
                   : Markup{},
               name_of(candidate),
-              candidate.reward ? html("<span class=\"reward\"><span class=\"unseen\">Reward </span>"
-                                      "{}{}</span>",
-                                      number(*candidate.reward),
-                                      candidate.decided_by
-                                          ? html(" <small>by {}</small>",
-                                                 page.judge_name(*candidate.decided_by))
-                                          : Markup{})
-                               : Markup{});
+              candidate.reward
+                  ? html("<span class=\"reward\"><span class=\"unseen\">Reward </span>"
+                         "{}{}</span>",
+                         number(*candidate.reward),
+                         candidate.decided_by
+                             ? html(" <small>by {}</small>", page.judge_name(*candidate.decided_by))
+                             : Markup{})
+                  : Markup{});
   out += facts(candidate, clip);
   return out += html("{}</div>\n</article>\n", results(page, candidate));
 }

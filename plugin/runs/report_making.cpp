@@ -10,7 +10,8 @@
 namespace bestreel::report {
 namespace {
 
-// Of the picture, in its own units: the axis above, a row per candidate, room at the right for scores.
+// Of the picture, in its own units: the axis above, a row per candidate, room at the right for
+// scores.
 constexpr double kLeft = 70, kRight = 950, kTop = 24, kRow = 30;
 
 std::optional<double> reward_at(const Making::Preview& preview) {
@@ -21,7 +22,11 @@ std::optional<double> reward_at(const Making::Preview& preview) {
 /// "1st", "2nd", "3rd", "11th".
 std::string ordinal(std::size_t n) {
   const bool teen = n % 100 / 10 == 1;
-  const char* ending = teen ? "th" : n % 10 == 1 ? "st" : n % 10 == 2 ? "nd" : n % 10 == 3 ? "rd" : "th";
+  const char* ending = teen          ? "th"
+                       : n % 10 == 1 ? "st"
+                       : n % 10 == 2 ? "nd"
+                       : n % 10 == 3 ? "rd"
+                                     : "th";
   return fmt::format("{}{}", n, ending);
 }
 
@@ -40,7 +45,8 @@ std::string dropped_on(const RunView& view, const Making& making) {
   if (last == nullptr) return {};
   const auto reward = reward_at(*last);
   if (!reward) return fmt::format(": its preview at step {} could not be judged", last->step);
-  const std::string said = fmt::format(": its preview at step {} scored {}", last->step, number(*reward));
+  const std::string said =
+      fmt::format(": its preview at step {} scored {}", last->step, number(*reward));
   // One after the other, the later ones were not known yet.
   if (view.settings.strategy.starts_with("race(")) return said + ", behind those before it";
   std::size_t place = 1, all = 0;
@@ -114,8 +120,9 @@ Markup axis(const std::set<std::int64_t>& marks, const auto& x, double height) {
   Markup out;
   double free = 0;  // a label is left out where it would run into the one before
   for (const std::int64_t step : marks) {
-    out += html("<line class=\"mark\" x1=\"{0:.1f}\" y1=\"{1:.1f}\" x2=\"{0:.1f}\" y2=\"{2:.1f}\"/>", x(step),
-                kTop, height);
+    out +=
+        html("<line class=\"mark\" x1=\"{0:.1f}\" y1=\"{1:.1f}\" x2=\"{0:.1f}\" y2=\"{2:.1f}\"/>",
+             x(step), kTop, height);
     if (x(step) < free) continue;
     out += html("<text class=\"tick\" x=\"{:.1f}\" y=\"14\">step {}</text>", x(step), step);
     free = x(step) + 60;
@@ -129,7 +136,8 @@ Markup end_mark(const Making& making, double x, double y) {
   if (making.end == Making::End::kFinished) {
     return html("<circle class=\"ring\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"7\"/>", x, y);
   }
-  return html("<line class=\"stop\" x1=\"{0:.1f}\" y1=\"{1:.1f}\" x2=\"{0:.1f}\" y2=\"{2:.1f}\"/>", x, y - 9, y + 9);
+  return html("<line class=\"stop\" x1=\"{0:.1f}\" y1=\"{1:.1f}\" x2=\"{0:.1f}\" y2=\"{2:.1f}\"/>",
+              x, y - 9, y + 9);
 }
 
 /// A line per candidate along the denoising steps: dots are previews with their scores; a slanted
@@ -157,8 +165,10 @@ Markup lineage(const RunView& view) {
     out += html(
         "<g class=\"{}\"><text x=\"4\" y=\"{:.1f}\">{}</text>"
         "<line x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\"/>",
-        making.id == view.winner ? "winner" : early ? "early" : "other", y + 5, making.id, kLeft, y,
-        end, y);
+        making.id == view.winner ? "winner"
+        : early                  ? "early"
+                                 : "other",
+        y + 5, making.id, kLeft, y, end, y);
     for (const Making::Resampling& each : making.resamplings) {
       const auto parent = rows.find(each.parent);
       if (parent == rows.end()) continue;

@@ -122,7 +122,8 @@ Markup setting(std::string_view name, std::string_view value) {
 std::string combination(const RunView& view) {
   const RunSettings& settings = view.settings;
   if (settings.judges.size() < 2) return {};
-  if (!settings.keep.empty()) return fmt::format("cascade, keeping {}", fmt::join(settings.keep, ", "));
+  if (!settings.keep.empty())
+    return fmt::format("cascade, keeping {}", fmt::join(settings.keep, ", "));
   if (decided_by_one(view)) return "the last judge that judged the video";
   std::string out = settings.combination == Combination::kRankMean ? "mean rank" : "weighted mean";
   if (settings.weights.empty()) return out + ", equal weights";
@@ -222,8 +223,9 @@ Markup ranking_section(const Page& page) {
     }
     const std::string reward = number(*candidate.reward);
     if (candidate.decided_by && candidate.decided_by != stage) {
-      rows += html("<tr class=\"stage\"><th scope=\"rowgroup\" colspan=\"{}\">reward by {}</th></tr>\n",
-                   4 + columns.size(), page.judge_name(*candidate.decided_by));
+      rows +=
+          html("<tr class=\"stage\"><th scope=\"rowgroup\" colspan=\"{}\">reward by {}</th></tr>\n",
+               4 + columns.size(), page.judge_name(*candidate.decided_by));
     }
     stage = candidate.decided_by;
     rows += html(

@@ -38,7 +38,8 @@ std::vector<Noise> noise_of(const Verdict& verdict, const RunSettings& settings)
     variance += std::pow(weight_of(settings, judge) * spread, 2);
     entries.push_back({judge, first->reward - second->reward, spread});
   }
-  if (judges > 1 && settings.keep.empty() && settings.combination == Combination::kWeights && !entries.empty()) {
+  if (judges > 1 && settings.keep.empty() && settings.combination == Combination::kWeights &&
+      !entries.empty()) {
     return {{entries.front().judge, verdict.lead, std::sqrt(variance) / weights}};
   }
   return entries;

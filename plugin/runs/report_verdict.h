@@ -40,7 +40,7 @@ struct Verdict {
   const Candidate* first = nullptr;   ///< winner, or who leads so far
   const Candidate* second = nullptr;  ///< the best of the others that have a reward
   double lead = 0;  ///< in the unit of Candidate::reward; 0 where the two are of different judges
-  std::vector<DimensionGap> gaps;     ///< of the judges that judged both, largest first per judge
+  std::vector<DimensionGap> gaps;  ///< of the judges that judged both, largest first per judge
   /// One entry per judge that read both videos several times. With weights over several judges
   /// their rewards have one unit and there is one entry, of the combined reward.
   std::vector<Noise> noise;

@@ -161,7 +161,8 @@ Markup scale_note(const Page& page) {
   if (!page.several_judges()) return {};
   if (decided_by_one(page.view)) {
     return html(
-        "<p class=\"scale\">Each reward is the word of the last judge that judged the video. Who got "
+        "<p class=\"scale\">Each reward is the word of the last judge that judged the video. Who "
+        "got "
         "further comes first, whatever the numbers: rewards of different judges are not "
         "compared.</p>\n");
   }

@@ -1,4 +1,5 @@
-// One run, one directory, one SQLite file, one event table of which everything else is a projection.
+// One run, one directory, one SQLite file, one event table of which everything else is a
+// projection.
 #pragma once
 
 #include <cstdint>
@@ -26,13 +27,13 @@ struct Event {
 /// the holder dies. Not thread-safe: one owner.
 ///
 /// Errors: "run_exists" (create on a directory that holds a run), "run_missing" (open without one),
-/// "run_empty" (open on a run.sqlite without a table), "run_locked", "run_foreign" (a run.sqlite that
-/// is not ours, is damaged, or is of another schema), "disk_full", "write_failed" (the directory or
-/// its lock cannot be made), "store_failed".
+/// "run_empty" (open on a run.sqlite without a table), "run_locked", "run_foreign" (a run.sqlite
+/// that is not ours, is damaged, or is of another schema), "disk_full", "write_failed" (the
+/// directory or its lock cannot be made), "store_failed".
 class BESTREEL_API RunStore {
  public:
-  /// Makes the directory where needed; refuses one that already holds a run. Killed at any instant it
-  /// leaves a whole file or none.
+  /// Makes the directory where needed; refuses one that already holds a run. Killed at any instant
+  /// it leaves a whole file or none.
   static RunStore create(const std::string& directory);
   static RunStore open(const std::string& directory);
   /// Without the lock and without writing: beside the process that holds the run, and where nothing

@@ -31,8 +31,10 @@ std::string bytes_from(const Json& json) {
   if (json.is_string()) return json.get<std::string>();
   const auto hex = strictly_at<std::string>(json, "hex");
   if (hex.size() % 2 != 0 || hex.find_first_not_of("0123456789abcdef") != std::string::npos) {
-    fail("json_malformed", "json", "hex must be pairs of hexadecimal digits but is {}: use a file that "
-         "Bestreel wrote", hex);
+    fail("json_malformed", "json",
+         "hex must be pairs of hexadecimal digits but is {}: use a file that "
+         "Bestreel wrote",
+         hex);
   }
   std::string bytes;
   for (std::size_t i = 0; i < hex.size(); i += 2) {
@@ -54,16 +56,17 @@ std::vector<std::string> list_from(const Json& json) {
 }
 
 Json settings_json(const RunSettings& settings) {
-  Json json{{"command", settings.command},
-          {"argv", list_json(settings.argv)},
-          {"prompt", bytes_json(settings.prompt)},
-          {"judges", list_json(settings.judges)},
-          {"judge_ids", list_json(settings.judge_ids)},
-          {"combination", settings.combination == Combination::kRankMean ? "rank-mean" : "weights"},
-          {"weights", settings.weights},
-          {"top", settings.top},
-          {"threads", settings.threads},
-          {"versions", settings.versions}};
+  Json json{
+      {"command", settings.command},
+      {"argv", list_json(settings.argv)},
+      {"prompt", bytes_json(settings.prompt)},
+      {"judges", list_json(settings.judges)},
+      {"judge_ids", list_json(settings.judge_ids)},
+      {"combination", settings.combination == Combination::kRankMean ? "rank-mean" : "weights"},
+      {"weights", settings.weights},
+      {"top", settings.top},
+      {"threads", settings.threads},
+      {"versions", settings.versions}};
   const auto add = [&](const char* name, const std::string& text) {
     if (!text.empty()) json[name] = bytes_json(text);
   };
@@ -85,8 +88,10 @@ RunSettings settings_from(const Json& json) {
   settings.judges = list_from(json.at("judges"));
   settings.judge_ids = list_from(json.at("judge_ids"));
   if (settings.judges.size() != settings.judge_ids.size()) {
-    fail("json_malformed", "json", "judges and judge_ids must have equal lengths but have {} and {}: "
-         "use a file that Bestreel wrote", settings.judges.size(), settings.judge_ids.size());
+    fail("json_malformed", "json",
+         "judges and judge_ids must have equal lengths but have {} and {}: "
+         "use a file that Bestreel wrote",
+         settings.judges.size(), settings.judge_ids.size());
   }
   settings.combination =
       json.at("combination") == "rank-mean" ? Combination::kRankMean : Combination::kWeights;
@@ -103,32 +108,35 @@ RunSettings settings_from(const Json& json) {
   take("limits", settings.limits);
   if (json.contains("keep")) settings.keep = strict_list<int>(json, "keep");
   if (!settings.keep.empty() && settings.keep.size() + 1 != settings.judges.size()) {
-    fail("json_malformed", "json", "keep must have one count for every judge but the last but has {} for {} "
-         "judges: use a file that Bestreel wrote", settings.keep.size(), settings.judges.size());
+    fail("json_malformed", "json",
+         "keep must have one count for every judge but the last but has {} for {} "
+         "judges: use a file that Bestreel wrote",
+         settings.keep.size(), settings.judges.size());
   }
   settings.lossless = json.contains("lossless") && strictly_at<bool>(json, "lossless");
-  if (json.contains("judge_threads")) settings.judge_threads = strictly_at<int>(json, "judge_threads");
+  if (json.contains("judge_threads"))
+    settings.judge_threads = strictly_at<int>(json, "judge_threads");
   return settings;
 }
 
 Json candidate_json(const Candidate& candidate) {
   const VideoInfo& video = candidate.video;
   Json json{{"id", bytes_json(candidate.id)},
-          {"path", bytes_json(candidate.path)},
-          {"sha256", candidate.sha256},
-          {"frame_count", video.frame_count},
-          {"width", video.width},
-          {"height", video.height},
-          {"fps", {video.fps.num, video.fps.den}},
-          // JSON has no infinity, and a container may claim one.
-          {"duration", std::isfinite(video.duration) ? video.duration : 0.0},
-          {"container", video.container},
-          {"codec", video.codec},
-          {"pixel_format", video.pixel_format},
-          {"rotation", video.rotation},
-          {"has_audio", video.has_audio},
-          {"has_alpha", video.has_alpha},
-          {"variable_frame_rate", video.variable_frame_rate}};
+            {"path", bytes_json(candidate.path)},
+            {"sha256", candidate.sha256},
+            {"frame_count", video.frame_count},
+            {"width", video.width},
+            {"height", video.height},
+            {"fps", {video.fps.num, video.fps.den}},
+            // JSON has no infinity, and a container may claim one.
+            {"duration", std::isfinite(video.duration) ? video.duration : 0.0},
+            {"container", video.container},
+            {"codec", video.codec},
+            {"pixel_format", video.pixel_format},
+            {"rotation", video.rotation},
+            {"has_audio", video.has_audio},
+            {"has_alpha", video.has_alpha},
+            {"variable_frame_rate", video.variable_frame_rate}};
   if (!candidate.lossless.empty()) {
     json["lossless"] = bytes_json(candidate.lossless);
     json["lossless_sha256"] = candidate.lossless_sha256;
@@ -164,11 +172,12 @@ Candidate candidate_from(const Json& json) {
 
 /// Sorts by reward, best first, and gives ranks and the winner.
 void sort_by_reward(RunView& view) {
-  std::sort(view.candidates.begin(), view.candidates.end(), [](const Candidate& a, const Candidate& b) {
-    if (a.reward.has_value() != b.reward.has_value()) return a.reward.has_value();
-    if (a.reward && *a.reward != *b.reward) return *a.reward > *b.reward;
-    return a.id < b.id;
-  });
+  std::sort(view.candidates.begin(), view.candidates.end(),
+            [](const Candidate& a, const Candidate& b) {
+              if (a.reward.has_value() != b.reward.has_value()) return a.reward.has_value();
+              if (a.reward && *a.reward != *b.reward) return *a.reward > *b.reward;
+              return a.id < b.id;
+            });
   int next = 1;
   for (Candidate& candidate : view.candidates) candidate.rank = candidate.reward ? next++ : 0;
   view.winner = !view.candidates.empty() && view.candidates.front().rank == 1
@@ -190,14 +199,17 @@ void rank_as_selected(RunView& view, const Json& order) {
   for (Candidate& candidate : view.candidates) {
     const auto place = places.find(candidate.id);
     candidate.rank = place == places.end() ? 0 : place->second;
-    candidate.reward = place == places.end() ? std::nullopt : std::optional(rewards.at(candidate.id));
+    candidate.reward =
+        place == places.end() ? std::nullopt : std::optional(rewards.at(candidate.id));
     const auto judge = judges.find(candidate.id);
-    if (judge != judges.end() && judge->second < view.settings.judges.size()) candidate.decided_by = judge->second;
+    if (judge != judges.end() && judge->second < view.settings.judges.size())
+      candidate.decided_by = judge->second;
   }
-  std::sort(view.candidates.begin(), view.candidates.end(), [](const Candidate& a, const Candidate& b) {
-    if ((a.rank == 0) != (b.rank == 0)) return b.rank == 0;
-    return a.rank != b.rank ? a.rank < b.rank : a.id < b.id;
-  });
+  std::sort(view.candidates.begin(), view.candidates.end(),
+            [](const Candidate& a, const Candidate& b) {
+              if ((a.rank == 0) != (b.rank == 0)) return b.rank == 0;
+              return a.rank != b.rank ? a.rank < b.rank : a.id < b.id;
+            });
   view.winner = places.empty() ? "" : view.candidates.front().id;
 }
 
@@ -242,8 +254,10 @@ RunView project(const std::vector<Event>& events) {
     }
     view.makings = makings_of(events);
   } catch (const std::exception& error) {
-    fail("run_foreign", "run", "the run holds an event that this version cannot read ({}): use the "
-         "version that made it", error.what());
+    fail("run_foreign", "run",
+         "the run holds an event that this version cannot read ({}): use the "
+         "version that made it",
+         error.what());
   }
   for (auto& [id, candidate] : candidates) view.candidates.push_back(std::move(candidate));
   if (order) {
@@ -261,8 +275,7 @@ Event run_event(const RunSettings& settings) {
 }
 
 Event candidate_event(const Candidate& candidate) {
-  return {.candidate = candidate.id, .kind = "candidate",
-          .body = candidate_json(candidate).dump()};
+  return {.candidate = candidate.id, .kind = "candidate", .body = candidate_json(candidate).dump()};
 }
 
 Event judged_event(const std::string& candidate, std::size_t judge, const Result& result) {

@@ -45,14 +45,16 @@ std::string difference(const RunSettings& then, const RunSettings& now) {
     return differs("judge", joined(then.judge_ids), joined(now.judge_ids));
   }
   if (then.keep != now.keep) {
-    return differs("--keep", then.keep.empty() ? "not given" : fmt::format("{}", fmt::join(then.keep, ",")),
+    return differs("--keep",
+                   then.keep.empty() ? "not given" : fmt::format("{}", fmt::join(then.keep, ",")),
                    now.keep.empty() ? "not given" : fmt::format("{}", fmt::join(now.keep, ",")));
   }
   if (then.combination != now.combination || then.weights != now.weights) {
     return "its way of combining judges was another";
   }
   if (then.lossless != now.lossless) {
-    return then.lossless ? "it keeps videos without loss (--lossless)" : "it was made without --lossless";
+    return then.lossless ? "it keeps videos without loss (--lossless)"
+                         : "it was made without --lossless";
   }
   if (then.judge_threads != now.judge_threads) {
     return differs("--judge-threads", then.judge_threads, now.judge_threads);

@@ -62,8 +62,9 @@ class TracedJudge final : public Judge {
       });
       if (lane != lanes_.end()) {
         const auto slot = lane - lanes_.begin();
-        judge_.trace_.span(slot == 0 ? judge_.track_ : fmt::format("{} slot {}", judge_.track_, slot + 1),
-                           "judge", (*lane)->second, Clock::now());
+        judge_.trace_.span(
+            slot == 0 ? judge_.track_ : fmt::format("{} slot {}", judge_.track_, slot + 1), "judge",
+            (*lane)->second, Clock::now());
         lane->reset();
       }
       source_.done(ticket, std::move(result));

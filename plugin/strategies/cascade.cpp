@@ -13,7 +13,8 @@ class Cascade final : public Strategy {
  public:
   explicit Cascade(CascadeOptions options)
       : options_(std::move(options)),
-        id_(fmt::format("cascade(seeds={},keep={})", strategies::checked_seeds("cascade", options_.seeds),
+        id_(fmt::format("cascade(seeds={},keep={})",
+                        strategies::checked_seeds("cascade", options_.seeds),
                         fmt::join(options_.keep, ","))),
         needs_{.judges = options_.keep.size() + 1, .reviews = true} {
     check_keep("cascade", needs_.judges, options_.keep);
@@ -24,7 +25,8 @@ class Cascade final : public Strategy {
 
   Ask ask() override {
     if (!std::exchange(asked_, true)) return {.starts = strategies::one_per_seed(options_.seeds)};
-    // A stage begins when all of the one before are told; until then ask() is answered with nothing.
+    // A stage begins when all of the one before are told; until then ask() is answered with
+    // nothing.
     if (finished_.empty() || waiting_ || next_ > options_.keep.size()) return {};
     const auto [ids, rewards] = table();
     Ask ask;
@@ -77,6 +79,8 @@ class Cascade final : public Strategy {
 
 }  // namespace
 
-StrategyPtr cascade(CascadeOptions options) { return std::make_unique<Cascade>(std::move(options)); }
+StrategyPtr cascade(CascadeOptions options) {
+  return std::make_unique<Cascade>(std::move(options));
+}
 
 }  // namespace bestreel

@@ -54,7 +54,8 @@ cv::Mat luma_of(const TensorView& frames, std::int64_t i) {
 /// At most 256 pixels on the longer side, at least 32 on the shorter, which the flow needs.
 cv::Mat scaled_down(const cv::Mat& luma) {
   const double scale = static_cast<double>(kSmall) / std::max(luma.rows, luma.cols);
-  const cv::Size size(std::max(32, cvRound(luma.cols * scale)), std::max(32, cvRound(luma.rows * scale)));
+  const cv::Size size(std::max(32, cvRound(luma.cols * scale)),
+                      std::max(32, cvRound(luma.rows * scale)));
   cv::Mat small;
   cv::resize(luma, small, size, 0, 0, scale < 1 ? cv::INTER_AREA : cv::INTER_LINEAR);
   // Grain is the business of `noise`; left in, it would pass for jerky motion.
@@ -83,7 +84,7 @@ double spread(const cv::Mat& luma) {
 }
 
 /// Path length less net change, a step: what goes up and comes down again.
-double back_and_forth(const std::vector<Pair>& pairs, double Pair::* value) {
+double back_and_forth(const std::vector<Pair>& pairs, double Pair::*value) {
   double path = 0, net = 0;
   for (const Pair& pair : pairs) {
     path += std::abs(pair.*value);
@@ -100,9 +101,8 @@ double repeated(const std::vector<Pair>& pairs) {
   for (auto pair = pairs.begin(); pair != pairs.end(); ++pair) {
     const auto first = pair - std::min(kAround, pair - pairs.begin());
     const auto last = pair + std::min(kAround + 1, pairs.end() - pair);
-    const auto most = std::max_element(first, last, [](const Pair& a, const Pair& b) {
-      return a.change < b.change;
-    });
+    const auto most = std::max_element(
+        first, last, [](const Pair& a, const Pair& b) { return a.change < b.change; });
     count += pair->change < 0.15 * most->change ? 1 : 0;
   }
   return count;
@@ -151,7 +151,8 @@ void summarise_motion(const std::vector<std::vector<Pair>>& windows, Measures& o
     }
     held += repeated(window);
     out.flicker += back_and_forth(window, &Pair::shift) / static_cast<double>(windows.size());
-    out.contrast_flicker += back_and_forth(window, &Pair::contrast) / static_cast<double>(windows.size());
+    out.contrast_flicker +=
+        back_and_forth(window, &Pair::contrast) / static_cast<double>(windows.size());
   }
   if (pairs == 0) return;
   out.warp_error /= pairs;
@@ -164,8 +165,7 @@ void summarise_motion(const std::vector<std::vector<Pair>>& windows, Measures& o
 
 }  // namespace
 
-MotionMeter::MotionMeter()
-    : flow_(cv::DISOpticalFlow::create(cv::DISOpticalFlow::PRESET_FAST)) {}
+MotionMeter::MotionMeter() : flow_(cv::DISOpticalFlow::create(cv::DISOpticalFlow::PRESET_FAST)) {}
 
 void MotionMeter::begin_window() {
   previous_.release();
@@ -248,7 +248,8 @@ Measures measure(const Video& video, std::stop_token stop) {
 
   // At most 16 frames and 64 MB at once.
   const std::int64_t frame_bytes = 3LL * video.info().width * video.info().height;
-  const std::int64_t at_once = std::clamp((std::int64_t{64} << 20) / frame_bytes, std::int64_t{1}, kWindow);
+  const std::int64_t at_once =
+      std::clamp((std::int64_t{64} << 20) / frame_bytes, std::int64_t{1}, kWindow);
   MotionMeter motion;
   std::vector<Spatial> frames;
   std::size_t next = 0;
@@ -256,7 +257,8 @@ Measures measure(const Video& video, std::stop_token stop) {
     motion.begin_window();
     for (std::int64_t done = 0; done < window.count; done += at_once) {
       if (stop.stop_requested()) throw Cancelled("pixels");
-      std::vector<std::int64_t> indices(static_cast<std::size_t>(std::min(at_once, window.count - done)));
+      std::vector<std::int64_t> indices(
+          static_cast<std::size_t>(std::min(at_once, window.count - done)));
       std::iota(indices.begin(), indices.end(), window.first + done);
       const TensorView pixels = video.read_host(indices);
       for (std::size_t i = 0; i < indices.size(); ++i) {

@@ -23,14 +23,14 @@ struct Spatial {
   double sharpness = 0;
   /// The same ratio over all textured 16x16 blocks, log2: falls where a codec wipes texture out.
   double detail = 0;
-  /// Standard deviation of noise in levels: Immerkaer, "Fast noise variance estimation" (CVIU 1996),
-  /// at the quietest tenth of the 16x16 blocks, so that texture does not count.
+  /// Standard deviation of noise in levels: Immerkaer, "Fast noise variance estimation" (CVIU
+  /// 1996), at the quietest tenth of the 16x16 blocks, so that texture does not count.
   double noise = 0;
   /// Share of pixels at either end of the range (under 3 or over 252).
   double clipped = 0;
   double mean = 0;  ///< 0..255
-  /// Mean step of each of the 8 column and row phases beyond its neighbours' steps (Wang, Sheikh and
-  /// Bovik, "No-reference perceptual quality assessment of JPEG images", ICIP 2002); empty for
+  /// Mean step of each of the 8 column and row phases beyond its neighbours' steps (Wang, Sheikh
+  /// and Bovik, "No-reference perceptual quality assessment of JPEG images", ICIP 2002); empty for
   /// frames under 32 pixels.
   std::vector<double> column_steps, row_steps;
 };
@@ -51,7 +51,8 @@ struct Pair {
   std::optional<double> jerk;
 };
 
-/// Measures of consecutive frames, fed one by one; flow by OpenCV's DIS (Kroeger et al., ECCV 2016).
+/// Measures of consecutive frames, fed one by one; flow by OpenCV's DIS (Kroeger et al., ECCV
+/// 2016).
 class MotionMeter {
  public:
   MotionMeter();

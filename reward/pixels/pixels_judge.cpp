@@ -29,10 +29,10 @@ double rising(double x, double half) {
 }
 
 struct Part {
-  const char* name;   ///< as in Judgement::measures
-  double value;       ///< in the measure's own unit
-  double quality;     ///< 0..1
-  const char* flaw;   ///< what a low quality looks like
+  const char* name;  ///< as in Judgement::measures
+  double value;      ///< in the measure's own unit
+  double quality;    ///< 0..1
+  const char* flaw;  ///< what a low quality looks like
 };
 
 /// The anchors, chosen on natural, animated and rendered clips with one flaw each at rising
@@ -51,11 +51,13 @@ std::vector<Part> visual_parts(const Measures& m) {
 std::vector<Part> temporal_parts(const Measures& m) {
   return {
       {"flicker", m.flicker, falling(m.flicker, 1.5), "brightness flickers"},
-      {"contrast_flicker", m.contrast_flicker, falling(m.contrast_flicker, 0.08), "contrast flickers"},
+      {"contrast_flicker", m.contrast_flicker, falling(m.contrast_flicker, 0.08),
+       "contrast flickers"},
       // Flat at first: a hand-held camera moves by 0.3 to 0.5 as well.
       {"motion_smoothness", m.motion_smoothness, falling(1 - m.motion_smoothness, 0.9, 4),
        "motion is jerky"},
-      {"warp_error", m.warp_error, falling(m.warp_error, 1.5), "frames do not follow from each other"},
+      {"warp_error", m.warp_error, falling(m.warp_error, 1.5),
+       "frames do not follow from each other"},
       {"repeated_frames", m.repeated, 1 - m.repeated, "frames are repeated"},
       {"dynamic_degree", m.dynamic_degree, rising(m.dynamic_degree, 0.15), "hardly anything moves"},
   };
@@ -75,7 +77,8 @@ std::string rationale(std::vector<Part> parts, bool temporal) {
   std::string text;
   for (const Part& part : parts) {
     if (part.quality >= 0.75) break;
-    text += fmt::format("{}{} ({} {:.2f})", text.empty() ? "" : ", ", part.flaw, part.name, part.value);
+    text +=
+        fmt::format("{}{} ({} {:.2f})", text.empty() ? "" : ", ", part.flaw, part.name, part.value);
     if (std::count(text.begin(), text.end(), '(') == 3) break;
   }
   text = text.empty() ? "No measure stands out as a flaw." : text + ".";

@@ -32,7 +32,8 @@ double quantile(std::vector<double> values, double q) {
   std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(low), values.end());
   const double a = values[low];
   if (low + 1 == values.size()) return a;
-  const double b = *std::min_element(values.begin() + static_cast<std::ptrdiff_t>(low) + 1, values.end());
+  const double b =
+      *std::min_element(values.begin() + static_cast<std::ptrdiff_t>(low) + 1, values.end());
   return a + (place - static_cast<double>(low)) * (b - a);
 }
 
@@ -85,7 +86,8 @@ void measure_edges(const cv::Mat& luma, Spatial& result) {
   int textured = 0;
   for (std::size_t i = 0; i < fine_blocks.size(); ++i) {
     if (coarse_blocks[i] <= 0.25) continue;
-    sum += std::log2((std::max(0.0, fine_blocks[i] - noise_energy) + 0.05) / (coarse_blocks[i] + 0.05));
+    sum += std::log2((std::max(0.0, fine_blocks[i] - noise_energy) + 0.05) /
+                     (coarse_blocks[i] + 0.05));
     ++textured;
   }
   if (textured > 0) result.detail = sum / textured;
@@ -110,13 +112,14 @@ std::vector<double> phase_steps(const cv::Mat& luma) {
   return sum;
 }
 
-double grid_strength(const std::vector<Spatial>& frames, std::vector<double> Spatial::* steps) {
+double grid_strength(const std::vector<Spatial>& frames, std::vector<double> Spatial::*steps) {
   // Beside it a step is not seen; it also keeps frames without any texture from dividing by zero.
   constexpr double kInvisible = 0.1;
   std::vector<double> mean(8, 0.0);
   for (const Spatial& frame : frames) {
     if ((frame.*steps).empty()) return 1;
-    for (std::size_t p = 0; p < 8; ++p) mean[p] += (frame.*steps)[p] / static_cast<double>(frames.size());
+    for (std::size_t p = 0; p < 8; ++p)
+      mean[p] += (frame.*steps)[p] / static_cast<double>(frames.size());
   }
   std::sort(mean.begin(), mean.end());
   const double strongest = mean.back();

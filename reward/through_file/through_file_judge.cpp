@@ -22,8 +22,10 @@ class ScratchFolder {
   ScratchFolder() {
     std::string pattern = (fs::temp_directory_path() / "bestreel-XXXXXX").string();
     if (::mkdtemp(pattern.data()) == nullptr) {
-      fail("write_failed", "judge", "no folder could be made under {}: free some space there or set "
-           "TMPDIR", fs::temp_directory_path().string());
+      fail("write_failed", "judge",
+           "no folder could be made under {}: free some space there or set "
+           "TMPDIR",
+           fs::temp_directory_path().string());
     }
     path_ = pattern;
   }
@@ -45,8 +47,10 @@ constexpr std::int64_t kFramesAtOnce = 16;
 VideoPtr encoded(const Video& video, const fs::path& path) {
   const VideoInfo& info = video.info();
   if (info.frame_count > kMaxFrames) {
-    fail("video_too_long", "judge", "{} has {} frames, and --judge-from file takes at most {}: judge "
-         "it from memory", video.path(), info.frame_count, kMaxFrames);
+    fail("video_too_long", "judge",
+         "{} has {} frames, and --judge-from file takes at most {}: judge "
+         "it from memory",
+         video.path(), info.frame_count, kMaxFrames);
   }
   VideoWriter writer(path.string(), {.fps = info.fps});
   std::vector<std::int64_t> indices(static_cast<std::size_t>(kFramesAtOnce));
@@ -131,6 +135,8 @@ class ThroughFileJudge final : public Judge {
 
 }  // namespace
 
-JudgePtr through_file(JudgePtr inner) { return std::make_shared<ThroughFileJudge>(std::move(inner)); }
+JudgePtr through_file(JudgePtr inner) {
+  return std::make_shared<ThroughFileJudge>(std::move(inner));
+}
 
 }  // namespace bestreel

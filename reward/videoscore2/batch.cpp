@@ -31,8 +31,7 @@ void DecodeBatch::join(ReadingKey key, const Prompt& prompt,
   Slot slot{.key = key,
             .begin = prompt.cache->length(),
             .position = prompt.position,
-            .writer =
-                std::make_unique<AnswerWriter>(*model_, profile_, answer_, budget, sampling),
+            .writer = std::make_unique<AnswerWriter>(*model_, profile_, answer_, budget, sampling),
             .hidden = prompt.hidden,
             .prompt = tokens};
   if (prompt.hidden.is_cpu())
@@ -147,7 +146,8 @@ std::vector<StepOutcome> DecodeBatch::choose(const std::vector<Slot*>& choosing)
   const at::Tensor processed =
       process_logits(raw, seen.empty() ? at::Tensor() : at::stack(seen), config, sampling_);
   const at::Tensor tokens = choose_tokens(
-      processed, sampling_.sample ? nn::upload(at::tensor(draws, at::kDouble), raw.device()) : at::Tensor());
+      processed,
+      sampling_.sample ? nn::upload(at::tensor(draws, at::kDouble), raw.device()) : at::Tensor());
   const auto column = [](const at::Tensor& x) { return x.to(at::kDouble).unsqueeze(1); };
   const at::Tensor host = at::cat({column(tokens), column(at::isfinite(raw).all(1)),
                                    raw.index_select(1, digit_ids_).to(at::kDouble),

@@ -68,8 +68,8 @@ class DecodeBatch {
  private:
   struct Slot {
     ReadingKey key;
-    std::int64_t begin;     // tokens of the prompt
-    std::int64_t position;  // rotary, of the first token after it
+    std::int64_t begin;                // tokens of the prompt
+    std::int64_t position;             // rotary, of the first token after it
     std::optional<Sequence> sequence;  // on the CPU
     FixedStep* fixed = nullptr;        // elsewhere, and the row in it
     std::int64_t row = 0;

@@ -50,7 +50,8 @@ at::Tensor streamed(const at::Tensor& x, const Linear& linear) {
 }
 
 bool has_kernel(const at::Tensor& x, const at::Tensor& weight) {
-  return x.is_cpu() && weight.is_cpu() && weight.is_contiguous() && element_of(weight.scalar_type()) &&
+  return x.is_cpu() && weight.is_cpu() && weight.is_contiguous() &&
+         element_of(weight.scalar_type()) &&
          (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16);
 }
 

@@ -75,7 +75,6 @@ Prompt Model::prefill(const std::vector<std::int64_t>& prompt, const at::Tensor&
     fail("prompt_malformed", "judge", "the prompt must hold {} video tokens but holds {}", features,
          count);
 
-  
   const at::Tensor ids = at::tensor(prompt, at::kLong).to(device_);
   at::Tensor x = language_.embed(ids);
   x.narrow(0, begin, features).copy_(vision_(patches.to(device_), grid, check));

@@ -36,12 +36,13 @@ Parameters count(const ModelConfig& model) {
   const std::int64_t h = v.hidden_size, i = v.intermediate_size;
   const std::int64_t merged = h * v.spatial_merge_size * v.spatial_merge_size;
   p.vision = h * v.in_channels * v.temporal_patch_size * v.patch_size * v.patch_size +
-             v.depth * (2 * h + 4 * h * h + 4 * h + 3 * h * i + 2 * i + h) + h + merged * merged + merged +
-             v.out_hidden_size * merged + v.out_hidden_size;
+             v.depth * (2 * h + 4 * h * h + 4 * h + 3 * h * i + 2 * i + h) + h + merged * merged +
+             merged + v.out_hidden_size * merged + v.out_hidden_size;
   const std::int64_t hidden = t.hidden_size, kv = t.num_kv_heads * t.head_dim();
   p.embedding = t.vocab_size * hidden;
   p.layers = t.num_layers * (2 * hidden * hidden + hidden + 2 * (kv * hidden + kv) +
-                             3 * hidden * t.intermediate_size + 2 * hidden) + hidden;
+                             3 * hidden * t.intermediate_size + 2 * hidden) +
+             hidden;
   p.head = t.tie_word_embeddings ? 0 : p.embedding;
   return p;
 }
@@ -103,11 +104,13 @@ JudgeSize plan_videoscore2(const JudgePlanOptions& o) {
 
   JudgeSize size;
   std::int64_t element = declared_size(o.folder);
-  size.file_bytes = element * (parameters.vision + parameters.embedding + parameters.layers + parameters.head);
+  size.file_bytes =
+      element * (parameters.vision + parameters.embedding + parameters.layers + parameters.head);
   try {
     const Checkpoint checkpoint = Checkpoint::open(o.folder);
     size.file_bytes = static_cast<std::int64_t>(checkpoint.bytes());
-    element = size.file_bytes / std::max<std::int64_t>(1, static_cast<std::int64_t>(checkpoint.parameters()));
+    element = size.file_bytes /
+              std::max<std::int64_t>(1, static_cast<std::int64_t>(checkpoint.parameters()));
     size.from_headers = true;
   } catch (const Error& error) {
     if (error.code() != "checkpoint_missing") throw;
@@ -129,14 +132,16 @@ JudgeSize plan_videoscore2(const JudgePlanOptions& o) {
   need.max_slots = o.max_slots;
   // Rows of the table are read one by one, each with its neighbours in the page cache.
   if (!t.tie_word_embeddings) {
-    size.untouched = std::max<std::int64_t>(0, element * parameters.embedding - (text + 1) * kFaultAround);
+    size.untouched =
+        std::max<std::int64_t>(0, element * parameters.embedding - (text + 1) * kFaultAround);
   }
   need.weights = size.file_bytes - size.untouched;
   const std::int64_t language = parameters.layers + parameters.head;
   if (o.int8) need.weights += -element * language + language + 4 * language / kInt8Group;
 
   const std::int64_t frame = plan.grid[1] * plan.grid[2];
-  const std::int64_t chunk = std::min(plan.grid[0], std::max<std::int64_t>(1, kVisionChunk / frame)) * frame;
+  const std::int64_t chunk =
+      std::min(plan.grid[0], std::max<std::int64_t>(1, kVisionChunk / frame)) * frame;
   const std::int64_t pixels = v.in_channels * v.temporal_patch_size * v.patch_size * v.patch_size;
   Meter meter;
   meter.take(patches * pixels * 4);
@@ -145,7 +150,7 @@ JudgeSize plan_videoscore2(const JudgePlanOptions& o) {
   meter.take(16 * picture * 3 / 2);
   meter.touch(2 * 3 * plan.height * plan.width * 4 * 4);
   if (a != element || o.int8) meter.take(kWidened);  // a slice of the weights, widened
-  meter.take(rows * t.hidden_size * a);  // embeddings
+  meter.take(rows * t.hidden_size * a);              // embeddings
   Meter vision = meter;
   vision.take(features * v.out_hidden_size * a);
   vision.touch(vision_peak(v, chunk, a));
@@ -158,7 +163,8 @@ JudgeSize plan_videoscore2(const JudgePlanOptions& o) {
   const std::int64_t per_token = t.num_layers * 2 * t.num_kv_heads * t.head_dim() * a;
   need.tokens = static_cast<double>(o.rationale > 0 ? o.rationale + kAnswerRoom / 2 : 30);
   need.prompt_cache = rows * per_token;
-  need.slot = (o.rationale + kAnswerRoom + kForcedBlock) * (per_token + 8 + 40) + 6 * 4 * t.vocab_size;
+  need.slot =
+      (o.rationale + kAnswerRoom + kForcedBlock) * (per_token + 8 + 40) + 6 * 4 * t.vocab_size;
 
   const auto n = static_cast<double>(rows), m = static_cast<double>(patches);
   const auto per_frame = static_cast<double>(frame);

@@ -35,9 +35,7 @@ at::ScalarType activations_of(const VideoScore2Options& options) {
   fail_usage("score", "--dtype must be fp32 or bf16 but got \"{}\"", options.dtype);
 }
 
-at::Device device_of(const VideoScore2Options& options) {
-  return nn::parse_device(options.device);
-}
+at::Device device_of(const VideoScore2Options& options) { return nn::parse_device(options.device); }
 
 void check(const VideoScore2Options& o) {
   current_isa();  // a wrong BESTREEL_ISA is refused before anything is read
@@ -196,11 +194,10 @@ class Stream {
 
   void begin(RequestSource::Item item) {
     Job job{.ticket = item.ticket, .stop = item.stop};
-    std::optional<Failure> failure =
-        failure_of([&] {
-          const nn::Lane::Scope on(lane_);
-          prefill(job, std::exchange(item.request, {}));
-        });
+    std::optional<Failure> failure = failure_of([&] {
+      const nn::Lane::Scope on(lane_);
+      prefill(job, std::exchange(item.request, {}));
+    });
     if (failure)
       source_.done(job.ticket, std::move(*failure));
     else
@@ -345,10 +342,9 @@ class VideoScore2Judge final : public Judge {
     // Everything that can change a score, except the thread count, which a run stores.
     const std::string settings =
         fmt::format("{} {} {} {} {} {} {} {} {}", setup_.model->digest(), setup_.query.hash,
-                    options.dtype + (options.weights == "int8" ? " int8" : ""),
-                    options.rationale, setup_.options.fps, options.max_frames,
-                    options.temperature, options.temperature > 0 ? options.seed : 0,
-                    options.readings);
+                    options.dtype + (options.weights == "int8" ? " int8" : ""), options.rationale,
+                    setup_.options.fps, options.max_frames, options.temperature,
+                    options.temperature > 0 ? options.seed : 0, options.readings);
     // Another kind of device rounds otherwise.
     const at::Device device = device_of(options);
     const std::string place = device.is_cpu() ? "" : c10::DeviceTypeName(device.type());

@@ -57,17 +57,20 @@ class WanEngine final : public Engine {
       fail_usage("generate", "steps must be between 1 and 1000, but got {}", s.steps);
     }
     if (options_.fps.num < 1 || options_.fps.den < 1) {
-      fail_usage("generate", "fps must be positive, but got {}/{}", options_.fps.num, options_.fps.den);
+      fail_usage("generate", "fps must be positive, but got {}/{}", options_.fps.num,
+                 options_.fps.den);
     }
     capabilities_.name = "wan";
-    capabilities_.id = fmt::format(
-        "wan/{} weights={} {}x{}x{} fps={}/{} steps={} guidance={}{} noise={}/{}",
-        pipeline_->digest().substr(0, 16), pipeline_->weights().substr(0, 16),
-        s.size.width, s.size.height, s.size.frames, options_.fps.num, options_.fps.den, s.steps, s.guidance,
-        s.guidance_2 ? fmt::format("/{}", *s.guidance_2) : "", static_cast<int>(s.noise.stochastic), s.noise.eta);
+    capabilities_.id =
+        fmt::format("wan/{} weights={} {}x{}x{} fps={}/{} steps={} guidance={}{} noise={}/{}",
+                    pipeline_->digest().substr(0, 16), pipeline_->weights().substr(0, 16),
+                    s.size.width, s.size.height, s.size.frames, options_.fps.num, options_.fps.den,
+                    s.steps, s.guidance, s.guidance_2 ? fmt::format("/{}", *s.guidance_2) : "",
+                    static_cast<int>(s.noise.stochastic), s.noise.eta);
     // Another kind of device rounds otherwise.
     if (!pipeline_->device().is_cpu()) {
-      capabilities_.id += fmt::format(" on {}", c10::DeviceTypeName(pipeline_->device().type(), /*lower_case=*/true));
+      capabilities_.id += fmt::format(
+          " on {}", c10::DeviceTypeName(pipeline_->device().type(), /*lower_case=*/true));
     }
     if (!options_.preview_decoder.empty()) {
       preview_ = TinyDecoder::open(options_.preview_decoder, pipeline_->config().vae.z_dim,
@@ -129,9 +132,10 @@ class WanEngine final : public Engine {
     return wave;
   }
 
-  /// The smaller plan when memory runs out: nothing is held for the others but what a step needs, and
-  /// what the allocator keeps goes back to the system.
-  static void free_memory(std::vector<Live>& wave, CandidateId running, std::vector<Live>& arrived) {
+  /// The smaller plan when memory runs out: nothing is held for the others but what a step needs,
+  /// and what the allocator keeps goes back to the system.
+  static void free_memory(std::vector<Live>& wave, CandidateId running,
+                          std::vector<Live>& arrived) {
     for (auto* group : {&wave, &arrived}) {
       for (Live& live : *group) {
         if (live.id != running && live.trajectory) live.trajectory->forget_last();
@@ -156,8 +160,9 @@ class WanEngine final : public Engine {
 
   void advance(Live& live) const {
     if (!live.trajectory) {
-      live.trajectory = pipeline_->start(live.conditioning, options_.settings,
-                                         draw(live.noise, *pipeline_, options_.settings.size), live.key);
+      live.trajectory =
+          pipeline_->start(live.conditioning, options_.settings,
+                           draw(live.noise, *pipeline_, options_.settings.size), live.key);
     }
     // A copy shares its tensors; where the step fails, the trajectory is as it was before.
     Trajectory next = *live.trajectory;
@@ -170,9 +175,13 @@ class WanEngine final : public Engine {
   bool take_to(Live& live, int next, Observer& observer, const Spare& spare) {
     Clock::time_point begin = Clock::now();
     const auto forwards = [&] { return live.trajectory ? live.trajectory->forwards() : 0; };
-    const auto step = [&] { return live.trajectory ? static_cast<int>(live.trajectory->step()) : 0; };
+    const auto step = [&] {
+      return live.trajectory ? static_cast<int>(live.trajectory->step()) : 0;
+    };
     const std::int64_t before = forwards();
-    const auto spent = [&] { return Spent{static_cast<double>(forwards() - before), since(begin), 0}; };
+    const auto spent = [&] {
+      return Spent{static_cast<double>(forwards() - before), since(begin), 0};
+    };
     try {
       while (step() < next) sparing([&] { advance(live); }, spare);
     } catch (const Error& error) {
@@ -189,7 +198,8 @@ class WanEngine final : public Engine {
       shown = sparing(
           [&] {
             return make_device_video(
-                (!last && preview_ ? preview_->frames(latents) : pipeline_->decode(latents)).contiguous(),
+                (!last && preview_ ? preview_->frames(latents) : pipeline_->decode(latents))
+                    .contiguous(),
                 options_.fps);
           },
           spare);
@@ -218,8 +228,10 @@ class WanEngine final : public Engine {
     for (const Slot& slot : slots) {
       const auto parent = by_id.find(slot.parent);
       if (parent == by_id.end()) {
-        fail("engine_broken", "generate", "the session lets candidate {} go on from {}, which is not there: "
-             "please report this", slot.id, slot.parent);
+        fail("engine_broken", "generate",
+             "the session lets candidate {} go on from {}, which is not there: "
+             "please report this",
+             slot.id, slot.parent);
       }
       const Live& from = *parent->second;
       if (slot.parent == slot.id) {

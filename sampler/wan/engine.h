@@ -22,8 +22,8 @@ struct EngineOptions {
 /// Pausable, with previews and resampling: each trajectory is a value. Candidates are denoised one
 /// at a time, so neither their number nor the company changes a pixel. The text encoder is loaded
 /// for a wave's prompts and freed before the first step. A preview is the x0 estimate through the
-/// video decoder, or through a small one. Frames stay on the device: a judge there reads them without a copy,
-/// and only what goes to a file, or to a judge of the CPU, is copied.
+/// video decoder, or through a small one. Frames stay on the device: a judge there reads them
+/// without a copy, and only what goes to a file, or to a judge of the CPU, is copied.
 ///
 /// Errors of run(): those of Pipeline; what concerns one candidate is reported by failed().
 BESTREEL_API std::unique_ptr<Engine> make_engine(std::shared_ptr<Pipeline> pipeline,

@@ -67,7 +67,8 @@ std::shared_ptr<const Lora> open_lora(const LoadOptions& options, const std::str
 
 std::string fingerprint(const std::string& folder, const PipelineConfig& config) {
   std::string parts = Checkpoint::open(folder + "/transformer", kStem).fingerprint();
-  if (config.transformer_2) parts += Checkpoint::open(folder + "/transformer_2", kStem).fingerprint();
+  if (config.transformer_2)
+    parts += Checkpoint::open(folder + "/transformer_2", kStem).fingerprint();
   parts += Checkpoint::open(folder + "/vae", kStem).fingerprint();
   parts += Checkpoint::open(folder + "/text_encoder").fingerprint();
   std::vector<std::string> files;
@@ -303,8 +304,8 @@ void Trajectory::advance() {
     const at::Tensor v = pipeline_->velocity(*conditioning_, settings_, x_, timestep, forwards_);
     at::Tensor fresh;
     if (stepper_.needs_noise())
-      fresh = nn::upload(keyed_noise(fmt::format("{}/step {}", key_, step()), x_.sizes()),
-                         x_.device());
+      fresh =
+          nn::upload(keyed_noise(fmt::format("{}/step {}", key_, step()), x_.sizes()), x_.device());
     last_ = stepper_.step(x_, v, fresh);
     x_ = last_.x_next;
   });

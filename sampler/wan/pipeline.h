@@ -102,8 +102,8 @@ class BESTREEL_API Pipeline : public std::enable_shared_from_this<Pipeline> {
   at::Device device() const;
   /// Torch-free name of the checkpoint and of what was loaded: sha256, for runs.
   const std::string& digest() const;
-  /// A cheap fingerprint of all weights and of the tokenizer (Checkpoint::fingerprint), for runs: who
-  /// trains a checkpoint further leaves its configuration as it was.
+  /// A cheap fingerprint of all weights and of the tokenizer (Checkpoint::fingerprint), for runs:
+  /// who trains a checkpoint further leaves its configuration as it was.
   const std::string& weights() const;
 
   /// `negative` is not encoded where guidance is 1 and it is not needed: pass with_negative false.

@@ -19,17 +19,19 @@ std::int64_t size_of(const std::string& op, const std::string& dtype) {
 
 std::int64_t transformer_parameters(const TransformerConfig& c) {
   const std::int64_t d = c.dim(), p = c.patch_size[0] * c.patch_size[1] * c.patch_size[2];
-  const std::int64_t block = 2 * (4 * (d * d + d) + 2 * d) + 2 * d * c.ffn_dim + c.ffn_dim + d + 6 * d +
-                             (c.cross_attn_norm ? 2 * d : 0);
-  return d * c.in_channels * p + d + d * c.freq_dim + d + d * d + d + 6 * (d * d + d) + d * c.text_dim + d +
-         d * d + d + c.num_layers * block + c.out_channels * p * (d + 1) + 2 * d;
+  const std::int64_t block = 2 * (4 * (d * d + d) + 2 * d) + 2 * d * c.ffn_dim + c.ffn_dim + d +
+                             6 * d + (c.cross_attn_norm ? 2 * d : 0);
+  return d * c.in_channels * p + d + d * c.freq_dim + d + d * d + d + 6 * (d * d + d) +
+         d * c.text_dim + d + d * d + d + c.num_layers * block + c.out_channels * p * (d + 1) +
+         2 * d;
 }
 
 std::int64_t text_parameters(const TextConfig& c) {
   const std::int64_t inner = c.num_heads * c.d_kv;
   return c.vocab_size * c.d_model +
          c.num_layers * (4 * inner * c.d_model + 3 * c.d_model * c.d_ff + 2 * c.d_model +
-                         c.relative_buckets * c.num_heads) + c.d_model;
+                         c.relative_buckets * c.num_heads) +
+         c.d_model;
 }
 
 /// A file's bytes and the size of its elements.
@@ -37,7 +39,8 @@ struct Weighed {
   std::int64_t bytes = 0, element = 4;
 };
 
-Weighed weigh(const std::string& folder, const std::string& stem, std::int64_t parameters, bool& known) {
+Weighed weigh(const std::string& folder, const std::string& stem, std::int64_t parameters,
+              bool& known) {
   try {
     const Checkpoint checkpoint = Checkpoint::open(folder, stem);
     const auto bytes = static_cast<std::int64_t>(checkpoint.bytes());
@@ -73,14 +76,16 @@ class Decoding {
   }
 
   std::int64_t peak() const { return meter_.peak(); }
-  std::int64_t parameters = 0, copied = 0;  ///< of the decoder; of its convolutions that are reordered
+  std::int64_t parameters = 0,
+               copied = 0;  ///< of the decoder; of its convolutions that are reordered
   double flops = 0;
 
  private:
   std::int64_t plane() const { return height_ * width_; }
 
   /// (frames, in) to (frames, out); the input stays.
-  void conv(std::int64_t frames, std::int64_t in, std::int64_t out, std::int64_t time, std::int64_t kernel) {
+  void conv(std::int64_t frames, std::int64_t in, std::int64_t out, std::int64_t time,
+            std::int64_t kernel) {
     const std::int64_t weights = in * out * time * kernel * kernel;
     if (first_) parameters += weights + out;
     if (first_) copied += weights;
@@ -202,12 +207,12 @@ std::int64_t denoising_peak(const TransformerConfig& c, std::int64_t tokens, std
   meter.take(tokens * c.attention_head_dim * 4);  // the rotation, complex
   meter.touch(3 * tokens * c.attention_head_dim * 4);
   const std::int64_t layer_norm = a == 4 ? 0 : 2 * wide;
-  meter.take(x);                    // normalised
+  meter.take(x);  // normalised
   meter.touch(layer_norm);
-  meter.take(x);                    // q, rotated
-  meter.touch(x + 2 * wide);        // k, normalised, and its product
-  meter.take(2 * x);                // k, v
-  meter.take(2 * x);                // what was attended, and in order
+  meter.take(x);              // q, rotated
+  meter.touch(x + 2 * wide);  // k, normalised, and its product
+  meter.take(2 * x);          // k, v
+  meter.take(2 * x);          // what was attended, and in order
   meter.give(5 * x);
   meter.touch(x + 2 * tokens * c.ffn_dim * a);
   meter.touch(x + layer_norm);
@@ -223,7 +228,8 @@ GeneratorSize plan_wan(const GeneratorPlanOptions& o) {
   check_size(config, o.size);
   const std::int64_t a = size_of("plan", o.dtype), va = size_of("plan", o.vae_dtype);
   const std::int64_t frames = (o.size.frames - 1) / vae.scale_temporal + 1;
-  const std::int64_t height = o.size.height / vae.scale_spatial, width = o.size.width / vae.scale_spatial;
+  const std::int64_t height = o.size.height / vae.scale_spatial,
+                     width = o.size.width / vae.scale_spatial;
   const std::int64_t latent = vae.z_dim * frames * height * width;
   const bool guided = o.guidance > 1;
 
@@ -233,35 +239,42 @@ GeneratorSize plan_wan(const GeneratorPlanOptions& o) {
   GeneratorNeed& need = size.need;
 
   const std::int64_t parameters = transformer_parameters(t), d = t.dim();
-  const Weighed first = weigh(o.folder + "/transformer", "diffusion_pytorch_model", parameters, size.from_headers);
+  const Weighed first =
+      weigh(o.folder + "/transformer", "diffusion_pytorch_model", parameters, size.from_headers);
   size.transformer_bytes = first.bytes;
   need.denoiser = resident(first, parameters, a);
   if (config.transformer_2) {
-    const Weighed second = weigh(o.folder + "/transformer_2", "diffusion_pytorch_model", parameters, size.from_headers);
+    const Weighed second = weigh(o.folder + "/transformer_2", "diffusion_pytorch_model", parameters,
+                                 size.from_headers);
     size.transformer_bytes += second.bytes;
     need.denoiser += resident(second, parameters, a);
   }
   if (first.element != a && first.element != 4) need.loading = first.bytes;
   // Encoding a prompt runs the text embedder and every block's keys and values of the text.
   const std::int64_t denoisers = config.transformer_2 ? 2 : 1;
-  need.denoiser_at_text = first.element == a
-                              ? std::min(need.denoiser, denoisers * a * (2 * d * d * t.num_layers + d * t.text_dim + d * d))
-                              : need.denoiser;
+  need.denoiser_at_text =
+      first.element == a
+          ? std::min(need.denoiser,
+                     denoisers * a * (2 * d * d * t.num_layers + d * t.text_dim + d * d))
+          : need.denoiser;
 
-  const std::int64_t words = text_parameters(config.text), table = config.text.vocab_size * config.text.d_model;
+  const std::int64_t words = text_parameters(config.text),
+                     table = config.text.vocab_size * config.text.d_model;
   const Weighed text = weigh(o.folder + "/text_encoder", "model", words, size.from_headers);
   size.text_bytes = text.bytes;
   const std::int64_t length = o.prompt_tokens + (guided ? o.negative_tokens : 0);
-  need.text_encoder = text.element == a
-                          ? text.bytes - std::max<std::int64_t>(0, table * a - length * kFaultAround)
-                          : resident(text, words, a) + (text.element == 4 ? 0 : text.bytes);
+  need.text_encoder =
+      text.element == a ? text.bytes - std::max<std::int64_t>(0, table * a - length * kFaultAround)
+                        : resident(text, words, a) + (text.element == 4 ? 0 : text.bytes);
   need.text_activations = o.prompt_tokens * (6 * config.text.d_model + 3 * config.text.d_ff) * a +
                           3 * config.text.num_heads * o.prompt_tokens * o.prompt_tokens * 4;
-  need.conditioning = denoisers * 2 * t.num_layers * d * a * (o.prompt_tokens + 1 + (guided ? o.negative_tokens + 1 : 0));
+  need.conditioning = denoisers * 2 * t.num_layers * d * a *
+                      (o.prompt_tokens + 1 + (guided ? o.negative_tokens + 1 : 0));
 
   Decoding decoding(vae, height, width);
   decoding.run(frames);
-  const Weighed coder = weigh(o.folder + "/vae", "diffusion_pytorch_model", 2 * decoding.parameters, size.from_headers);
+  const Weighed coder = weigh(o.folder + "/vae", "diffusion_pytorch_model", 2 * decoding.parameters,
+                              size.from_headers);
   size.vae_bytes = coder.bytes;
   // The decoder's half of the file, and its convolutions once more, frames before channels.
   need.vae = coder.element * decoding.parameters + decoding.copied * va;
@@ -274,9 +287,10 @@ GeneratorSize plan_wan(const GeneratorPlanOptions& o) {
   need.trajectory = 6 * latent * 4;
 
   const auto n = static_cast<double>(size.tokens), blocks = static_cast<double>(t.num_layers);
-  need.forward_flops = 2 * n * static_cast<double>(t.num_layers * (6 * d * d + 2 * d * t.ffn_dim)) +
-                       4 * n * n * static_cast<double>(d) * blocks +
-                       4 * n * static_cast<double>(o.prompt_tokens + 1) * static_cast<double>(d) * blocks;
+  need.forward_flops =
+      2 * n * static_cast<double>(t.num_layers * (6 * d * d + 2 * d * t.ffn_dim)) +
+      4 * n * n * static_cast<double>(d) * blocks +
+      4 * n * static_cast<double>(o.prompt_tokens + 1) * static_cast<double>(d) * blocks;
   need.forwards_per_candidate = static_cast<double>(o.steps) * (guided ? 2 : 1);
   need.decode_flops = decoding.flops;
   need.text_flops = 2.0 * static_cast<double>(length) * static_cast<double>(words - table);

@@ -1,6 +1,6 @@
 // What a Wan pipeline needs, from its config files and, where they are there, the headers of its
-// weights. The passes of text_encoder.cpp, transformer.cpp and vae_decoder.cpp are walked through on
-// paper. Public header.
+// weights. The passes of text_encoder.cpp, transformer.cpp and vae_decoder.cpp are walked through
+// on paper. Public header.
 #pragma once
 
 #include <cstdint>

@@ -19,9 +19,9 @@ constexpr const char* kModule = "libbestreel_unigram.so";
 /// libsentencepiece, kept to itself.
 ///
 /// design: Debian's libsentencepiece exports the old protobuf that it was built with, and OpenCV's
-/// video module brings the current one into the same process; linked side by side the one calls into
-/// the other and the program crashes before main(). So it lives behind a module that is opened with
-/// its own symbols first and shows none of them to others.
+/// video module brings the current one into the same process; linked side by side the one calls
+/// into the other and the program crashes before main(). So it lives behind a module that is opened
+/// with its own symbols first and shows none of them to others.
 struct Unigram {
   decltype(&bestreel_unigram_open) open = nullptr;
   decltype(&bestreel_unigram_close) close = nullptr;
@@ -68,14 +68,18 @@ struct Unigram {
         function = reinterpret_cast<std::decay_t<decltype(function)>>(dlsym(module, name));
         return function != nullptr;
       };
-      if (find(unigram.open, "bestreel_unigram_open") && find(unigram.close, "bestreel_unigram_close") &&
-          find(unigram.eos, "bestreel_unigram_eos") && find(unigram.encode, "bestreel_unigram_encode")) {
+      if (find(unigram.open, "bestreel_unigram_open") &&
+          find(unigram.close, "bestreel_unigram_close") &&
+          find(unigram.eos, "bestreel_unigram_eos") &&
+          find(unigram.encode, "bestreel_unigram_encode")) {
         return unigram;
       }
       why = path + " is of another version";
     }
-    fail("tokenizer_missing", "tokenizer", "{} could not be loaded ({}): install Bestreel whole, with its lib "
-         "folder, and Debian's libsentencepiece", kModule, why.empty() ? "it is nowhere" : why);
+    fail("tokenizer_missing", "tokenizer",
+         "{} could not be loaded ({}): install Bestreel whole, with its lib "
+         "folder, and Debian's libsentencepiece",
+         kModule, why.empty() ? "it is nowhere" : why);
   }
 };
 
@@ -137,7 +141,8 @@ std::vector<std::int64_t> PromptTokenizer::encode(std::string_view text, std::in
   const std::int64_t count =
       unigram.encode(impl_->model, text.data(), text.size(), pieces.data(), pieces.size());
   if (count < 0)
-    fail("tokenizer_malformed", "tokenizer", "the prompt could not be split into tokens: it must be UTF-8");
+    fail("tokenizer_malformed", "tokenizer",
+         "the prompt could not be split into tokens: it must be UTF-8");
   pieces.resize(std::min(pieces.size(), static_cast<std::size_t>(count)));
   std::vector<std::int64_t> ids(pieces.begin(), pieces.end());
   ids.push_back(unigram.eos(impl_->model));
@@ -146,7 +151,8 @@ std::vector<std::int64_t> PromptTokenizer::encode(std::string_view text, std::in
 
 std::int64_t PromptTokenizer::length(std::string_view text) const {
   return std::max<std::int64_t>(
-             0, Unigram::get().encode(impl_->model, text.data(), text.size(), nullptr, 0)) + 1;
+             0, Unigram::get().encode(impl_->model, text.data(), text.size(), nullptr, 0)) +
+         1;
 }
 
 }  // namespace bestreel::wan

@@ -127,8 +127,8 @@ at::Tensor Transformer::make_rotation(std::int64_t frames, std::int64_t height,
     }
     return at::stack(columns, -1).view({frames * height * width, 1, head / 2});
   };
-  return nn::upload(
-      at::complex(angles(0).cos().to(at::kFloat), angles(1).sin().to(at::kFloat)), device_);
+  return nn::upload(at::complex(angles(0).cos().to(at::kFloat), angles(1).sin().to(at::kFloat)),
+                    device_);
 }
 
 at::Tensor Transformer::rotation(std::int64_t frames, std::int64_t height,

@@ -152,16 +152,16 @@ int main(int argc, char** argv) {
              }});
       }
     if (!only.empty()) continue;
-    measured.push_back(
-        {"at::linear", "bf16", "bf16", rows, all, [=] {
-           std::int64_t at = 0;
-           for (std::int64_t l = 0; l < layers; ++l)
-             for (const Shape& s : shapes) {
-               const at::Tensor w = storage.narrow(0, at, s.out * s.in).view({s.out, s.in});
-               (void)at::linear(x16.narrow(1, 0, s.in), w);
-               at += s.out * s.in;
-             }
-         }});
+    measured.push_back({"at::linear", "bf16", "bf16", rows, all, [=] {
+                          std::int64_t at = 0;
+                          for (std::int64_t l = 0; l < layers; ++l)
+                            for (const Shape& s : shapes) {
+                              const at::Tensor w =
+                                  storage.narrow(0, at, s.out * s.in).view({s.out, s.in});
+                              (void)at::linear(x16.narrow(1, 0, s.in), w);
+                              at += s.out * s.in;
+                            }
+                        }});
   }
 
   const auto now = [&] {

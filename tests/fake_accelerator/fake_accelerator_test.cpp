@@ -73,10 +73,7 @@ const std::vector<Case>& cases() {
       {"number", [](auto& x, auto&) { return x * 3 - 1; }},
       {"number without dimensions", [](auto& x, auto&) { return x * at::full({}, 2.5); }},
       {"broadcast", [](auto& x, auto& y) { return x.mul(y.select(0, 0)); }},
-      {"view and transpose",
-       [](auto& x, auto&) {
-         return x.transpose(1, 2).reshape({4, -1});
-       }},
+      {"view and transpose", [](auto& x, auto&) { return x.transpose(1, 2).reshape({4, -1}); }},
       {"narrow, in place",
        [](auto& x, auto& y) {
          at::Tensor z = x.clone();
@@ -85,9 +82,7 @@ const std::vector<Case>& cases() {
        }},
       {"unfold", [](auto& x, auto&) { return x.unfold(2, 3, 2).contiguous(); }},
       {"cat and stack",
-       [](auto& x, auto& y) {
-         return at::stack({at::cat({x, y}, 1), at::cat({y, x}, 1)});
-       }},
+       [](auto& x, auto& y) { return at::stack({at::cat({x, y}, 1), at::cat({y, x}, 1)}); }},
       {"matmul", [](auto& x, auto& y) { return at::matmul(x, y.transpose(1, 2)); }},
       {"linear",
        [](auto& x, auto& y) {
@@ -222,17 +217,9 @@ TEST(FakeAccelerator, MixedDevicesRaise) {
       {"attention's keys", [&] { at::scaled_dot_product_attention(d, x, d); }},
       {"attention's mask", [&] { at::scaled_dot_product_attention(d, d, d, x); }},
       {"convolution's weight",
-       [&] {
-         at::conv2d(moved(random({1, 2, 4, 4})), random({2, 2, 3, 3}));
-       }},
-      {"cat",
-       [&] {
-         at::cat({d, x});
-       }},
-      {"stack",
-       [&] {
-         at::stack({x, d});
-       }},
+       [&] { at::conv2d(moved(random({1, 2, 4, 4})), random({2, 2, 3, 3})); }},
+      {"cat", [&] { at::cat({d, x}); }},
+      {"stack", [&] { at::stack({x, d}); }},
       {"where", [&] { at::where(d > 0, d, x); }},
       {"where's condition", [&] { at::where(x > 0, d, d); }},
       {"masked_fill's mask", [&] { d.masked_fill(x > 0, 1); }},
@@ -240,16 +227,10 @@ TEST(FakeAccelerator, MixedDevicesRaise) {
       {"embedding of the host", [&] { at::embedding(x, dids); }},
       {"index_select", [&] { at::index_select(d, 0, ids); }},
       {"index of the host by the device", [&] { at::index(x, {dids}); }},
-      {"gather",
-       [&] {
-         at::gather(d, 0, ids.view({1, 3}));
-       }},
+      {"gather", [&] { at::gather(d, 0, ids.view({1, 3})); }},
       {"index_copy_", [&] { d.clone().index_copy_(0, ids, d.narrow(0, 0, 3)); }},
       {"index_put_'s values", [&] { d.clone().index_put_({dids}, x.narrow(0, 0, 3)); }},
-      {"scatter",
-       [&] {
-         d.scatter(0, ids.view({1, 3}), 1.0);
-       }},
+      {"scatter", [&] { d.scatter(0, ids.view({1, 3}), 1.0); }},
       {"number of the host in mm's place", [&] { at::addmm(number, d, d); }},
       {"set_ to the host's storage", [&] { at::Tensor(d.clone()).set_(x.storage(), 0, {4}, {1}); }},
   };

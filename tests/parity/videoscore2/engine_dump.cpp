@@ -32,8 +32,7 @@ double batch_rate(const Model& model, const Prompt& prompt, std::int64_t width,
   for (std::int64_t step = 0; step < steps; ++step) {
     std::vector<NextToken> rows;
     for (std::size_t i = 0; i < sequences.size(); ++i) rows.push_back({&sequences[i], tokens[i]});
-    const at::Tensor next =
-        choose_tokens(model.language().logits(model.step(rows)), {}).cpu();
+    const at::Tensor next = choose_tokens(model.language().logits(model.step(rows)), {}).cpu();
     std::copy_n(next.const_data_ptr<std::int64_t>(), width, tokens.begin());
   }
   return static_cast<double>(width * steps) /

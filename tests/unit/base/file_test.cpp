@@ -61,7 +61,9 @@ TEST_F(FileTest, AFailedWriteChangesNothing) {
     const rlimit limit{10, 10};
     setrlimit(RLIMIT_FSIZE, &limit);
     _exit(code_of([&] { write_file_atomically(path("x"), std::string(1000, 'n')); }) ==
-                  "write_failed" ? 0 : 1);
+                  "write_failed"
+              ? 0
+              : 1);
   }
   int status = 1;
   ASSERT_EQ(waitpid(child, &status, 0), child);

@@ -116,9 +116,10 @@ TEST_F(CheckpointTest, CopiesUnalignedTensors) {
 TEST_F(CheckpointTest, FingerprintFollowsTheContents) {
   std::string data(1 << 20, '\1');
   const auto fingerprint = [&](const std::string& name) {
-    write("model.safetensors",
-          safetensors_bytes("{\"" + name + "\":{\"dtype\":\"F32\",\"shape\":[262144],"
-                            "\"data_offsets\":[0,1048576]}}", data));
+    write("model.safetensors", safetensors_bytes("{\"" + name +
+                                                     "\":{\"dtype\":\"F32\",\"shape\":[262144],"
+                                                     "\"data_offsets\":[0,1048576]}}",
+                                                 data));
     return Checkpoint::open(folder_.string()).fingerprint();
   };
   const std::string first = fingerprint("t");

@@ -16,9 +16,9 @@ namespace bestreel::testing {
 struct Clip {
   std::int64_t frames = 24;
   int width = 96, height = 64;
-  double speed = 1.5;          ///< pixels a frame
-  double noise = 0;            ///< standard deviation, levels
-  double softness = 1;         ///< scale of the texture's detail, larger = softer
+  double speed = 1.5;   ///< pixels a frame
+  double noise = 0;     ///< standard deviation, levels
+  double softness = 1;  ///< scale of the texture's detail, larger = softer
   std::function<double(std::int64_t)> brightness = [](std::int64_t) { return 0.0; };
   std::function<std::int64_t(std::int64_t)> shown = [](std::int64_t i) { return i; };
 };

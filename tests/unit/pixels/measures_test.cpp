@@ -15,12 +15,13 @@ using testing::make_clip;
 Measures measured(const Clip& clip) { return pixels::measure(*make_clip(clip), {}); }
 
 /// Expects `value` to rise (or fall) strictly over the clips.
-void expect_monotone(const std::vector<Clip>& clips, double Measures::* value, bool rising) {
+void expect_monotone(const std::vector<Clip>& clips, double Measures::*value, bool rising) {
   double before = 0;
   for (std::size_t i = 0; i < clips.size(); ++i) {
     const double now = measured(clips[i]).*value;
     if (i > 0) {
-      EXPECT_TRUE(rising ? now > before : now < before) << "step " << i << ": " << before << " -> " << now;
+      EXPECT_TRUE(rising ? now > before : now < before)
+          << "step " << i << ": " << before << " -> " << now;
     }
     before = now;
   }
@@ -36,7 +37,8 @@ TEST(Measures, SharpnessFallsWithBlur) {
 TEST(Measures, FlickerRisesWithFlicker) {
   std::vector<Clip> clips;
   for (const double strength : {0.0, 4.0, 12.0, 30.0}) {
-    clips.push_back({.brightness = [=](std::int64_t i) { return i % 2 == 0 ? strength : -strength; }});
+    clips.push_back(
+        {.brightness = [=](std::int64_t i) { return i % 2 == 0 ? strength : -strength; }});
   }
   expect_monotone(clips, &Measures::flicker, true);
 }
@@ -46,13 +48,15 @@ TEST(Measures, DynamicDegreeRisesWithSpeed) {
 
 // A slow fade is no flicker: it does not come back.
 TEST(Measures, AFadeIsNoFlicker) {
-  const Measures fade = measured({.brightness = [](std::int64_t i) { return 2.0 * static_cast<double>(i) - 24; }});
+  const Measures fade =
+      measured({.brightness = [](std::int64_t i) { return 2.0 * static_cast<double>(i) - 24; }});
   EXPECT_LT(fade.flicker, 0.2);
 }
 
 // Held frames are counted, and motion stops being smooth.
 TEST(Measures, RepeatedFramesAreFound) {
-  const Measures smooth = measured({}), held = measured({.shown = [](std::int64_t i) { return i - i % 3; }});
+  const Measures smooth = measured({}),
+                 held = measured({.shown = [](std::int64_t i) { return i - i % 3; }});
   EXPECT_EQ(smooth.repeated, 0);
   EXPECT_NEAR(held.repeated, 2.0 / 3, 0.08);
   EXPECT_LT(held.motion_smoothness, smooth.motion_smoothness - 0.2);
@@ -63,7 +67,8 @@ TEST(Measures, BlockinessSeesTheGrid) {
   cv::Mat plain(64, 96, CV_8U), blocked;
   for (int y = 0; y < plain.rows; ++y) {
     for (int x = 0; x < plain.cols; ++x) {
-      plain.at<std::uint8_t>(y, x) = static_cast<std::uint8_t>(100 + 20 * std::sin(0.11 * x + 0.07 * y));
+      plain.at<std::uint8_t>(y, x) =
+          static_cast<std::uint8_t>(100 + 20 * std::sin(0.11 * x + 0.07 * y));
     }
   }
   blocked = plain.clone();

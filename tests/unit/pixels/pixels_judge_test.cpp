@@ -42,7 +42,8 @@ TEST(PixelsJudge, OddVideosAreJudged) {
 // P1: the same bits alone, in another order, in other company.
 TEST(PixelsJudge, CompanyChangesNothing) {
   std::vector<Request> requests;
-  for (const double noise : {0.0, 5.0, 10.0, 15.0}) requests.push_back({make_clip({.noise = noise}), {}});
+  for (const double noise : {0.0, 5.0, 10.0, 15.0})
+    requests.push_back({make_clip({.noise = noise}), {}});
   const JudgePtr judge = make_pixels_judge();
   const auto together = judge->judge(requests, {});
   std::reverse(requests.begin(), requests.end());
@@ -50,7 +51,9 @@ TEST(PixelsJudge, CompanyChangesNothing) {
   for (std::size_t i = 0; i < requests.size(); ++i) {
     const std::string mine = to_json(together[i], false);
     EXPECT_EQ(mine, to_json(reversed[requests.size() - 1 - i], false));
-    EXPECT_EQ(mine, to_json(make_pixels_judge()->judge({&requests[requests.size() - 1 - i], 1}, {})[0], false));
+    EXPECT_EQ(
+        mine,
+        to_json(make_pixels_judge()->judge({&requests[requests.size() - 1 - i], 1}, {})[0], false));
   }
 }
 

@@ -115,7 +115,8 @@ TEST(Cascade, TheViewSaysWhoWasDroppedAndWhatItSaved) {
   EXPECT_EQ(view.winner, "b");
   ASSERT_EQ(view.candidates.size(), 4u);
   EXPECT_EQ(view.candidates[1].id, "c");
-  EXPECT_EQ(view.candidates[2].dropped, "judge 1 (pixels) put it at place 3 of 3, and the best 2 went on");
+  EXPECT_EQ(view.candidates[2].dropped,
+            "judge 1 (pixels) put it at place 3 of 3, and the best 2 went on");
   EXPECT_EQ(*view.candidates[2].decided_by, 0u);
   EXPECT_EQ(view.candidates[3].dropped, "judge 1 (pixels) failed on it");
   EXPECT_EQ(view.candidates[3].rank, 0);

@@ -35,7 +35,9 @@ class FakeJudge final : public Judge {
  public:
   using Answer =
       std::function<std::vector<Result>(std::span<const Request>, const std::stop_token&)>;
-  explicit FakeJudge(Answer answer) : answer_(std::move(answer)) { info_.id = info_.name = "fake/1"; }
+  explicit FakeJudge(Answer answer) : answer_(std::move(answer)) {
+    info_.id = info_.name = "fake/1";
+  }
   const JudgeInfo& info() const override { return info_; }
   std::vector<Result> judge(std::span<const Request> requests, std::stop_token stop) override {
     return answer_(requests, stop);

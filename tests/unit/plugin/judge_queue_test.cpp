@@ -39,23 +39,23 @@ struct Gate {
     opened.notify_all();
   }
   JudgePtr judge() {
-    return std::make_shared<FakeJudge>(
-        [this, first = true](std::span<const Request> requests, const std::stop_token& stop) mutable {
-          if (std::exchange(first, false)) {
-            entered.count_down();
-            std::unique_lock lock(mutex);
-            opened.wait(lock, stop, [this] { return open; });
-          }
-          std::vector<Result> results;
-          for (const Request& request : requests) {
-            if (stop.stop_requested()) {
-              results.emplace_back(Failure{"cancelled", "stopped"});
-            } else {
-              results.emplace_back(judgement(request.video->info().fps.value()));
-            }
-          }
-          return results;
-        });
+    return std::make_shared<FakeJudge>([this, first = true](std::span<const Request> requests,
+                                                            const std::stop_token& stop) mutable {
+      if (std::exchange(first, false)) {
+        entered.count_down();
+        std::unique_lock lock(mutex);
+        opened.wait(lock, stop, [this] { return open; });
+      }
+      std::vector<Result> results;
+      for (const Request& request : requests) {
+        if (stop.stop_requested()) {
+          results.emplace_back(Failure{"cancelled", "stopped"});
+        } else {
+          results.emplace_back(judgement(request.video->info().fps.value()));
+        }
+      }
+      return results;
+    });
   }
 };
 
@@ -202,9 +202,8 @@ class NewestFirst final : public Judge {
       const double rate = item.request.video->info().fps.value();
       item.request = {};
       if (rate == 13) throw Error("judge_broken", "judge", "thirteen");
-      source.done(item.ticket,
-                  item.stop.stop_requested() ? Result(Failure{"cancelled", "stopped"})
-                                             : Result(judgement(rate)));
+      source.done(item.ticket, item.stop.stop_requested() ? Result(Failure{"cancelled", "stopped"})
+                                                          : Result(judgement(rate)));
     }
   }
 
@@ -236,7 +235,8 @@ TEST(JudgeQueue, FeedsAJudgeThatHoldsSeveral) {
 TEST(JudgeQueue, AStreamThatThrowsFailsWhatItHeld) {
   JudgeQueue queue(std::make_shared<NewestFirst>());
   std::vector<std::future<Result>> results;
-  for (int i = 0; i < 20; ++i) results.push_back(queue.submit({tiny_video(i == 10 ? 13 : 1), {}}).result);
+  for (int i = 0; i < 20; ++i)
+    results.push_back(queue.submit({tiny_video(i == 10 ? 13 : 1), {}}).result);
   int thrown = 0;
   for (auto& result : results) {
     try {
@@ -361,9 +361,7 @@ TEST(JudgeQueue, TooFewResultsAreAnError) {
   }
 }
 
-TEST(JudgeQueue, RefusesSenselessOptions) {
-  EXPECT_THROW(JudgeQueue(nullptr), UsageError);
-}
+TEST(JudgeQueue, RefusesSenselessOptions) { EXPECT_THROW(JudgeQueue(nullptr), UsageError); }
 
 }  // namespace
 }  // namespace bestreel

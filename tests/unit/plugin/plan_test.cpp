@@ -21,7 +21,8 @@ TEST(Plan, ReadsMemorySizes) {
 
 PlanRequest judge_alone(std::int64_t memory) {
   PlanRequest request{.memory = memory, .process = 10};
-  request.judges = {{.weights = 100, .activations = 20, .prompt_cache = 5, .slot = 7, .max_slots = 8}};
+  request.judges = {
+      {.weights = 100, .activations = 20, .prompt_cache = 5, .slot = 7, .max_slots = 8}};
   request.n = 8;
   return request;
 }
@@ -50,12 +51,19 @@ TEST(Plan, ReadingsShareTheirPrompt) {
 
 PlanRequest both(std::int64_t memory) {
   PlanRequest request = judge_alone(memory);
-  request.generator = GeneratorNeed{.text_encoder = 400, .denoiser_at_text = 10, .denoiser = 200, .vae = 30,
-                                    .denoise_activations = 50, .decode_activations = 90, .trajectory = 3, .video = 4};
+  request.generator = GeneratorNeed{.text_encoder = 400,
+                                    .denoiser_at_text = 10,
+                                    .denoiser = 200,
+                                    .vae = 30,
+                                    .denoise_activations = 50,
+                                    .decode_activations = 90,
+                                    .trajectory = 3,
+                                    .video = 4};
   return request;
 }
 
-// The text encoder is gone before the denoiser works: the peak is the larger of the two, not the sum.
+// The text encoder is gone before the denoiser works: the peak is the larger of the two, not the
+// sum.
 TEST(Plan, TheTextEncoderIsParked) {
   const MemoryPlan plan = plan_memory(both(1000));
   EXPECT_EQ(plan.phases[0].bytes, 10 + 30 + 10 + 400);
@@ -63,7 +71,8 @@ TEST(Plan, TheTextEncoderIsParked) {
   EXPECT_EQ(plan.phases[2].bytes, 10 + 30 + 200 + 3 + 100 + 90 + 4);
   PlanRequest many = both(1000);
   many.prompts = 2;
-  EXPECT_GT(plan_memory(many).peak, plan.peak + 250) << "beside all else, from the second prompt on";
+  EXPECT_GT(plan_memory(many).peak, plan.peak + 250)
+      << "beside all else, from the second prompt on";
 }
 
 // Overlap adds the judge's work to the denoiser's; lockstep multiplies latents.
@@ -84,7 +93,8 @@ TEST(Plan, TheCheapestRemedyThatFits) {
   PlanRequest smaller = judge_alone(100);
   small.judges[0].weights = 60;
   smaller.judges[0].weights = 20;
-  EXPECT_EQ(cheapest_remedy({{"no", judge_alone(100)}, {"small", small}, {"smaller", smaller}}), "smaller");
+  EXPECT_EQ(cheapest_remedy({{"no", judge_alone(100)}, {"small", small}, {"smaller", smaller}}),
+            "smaller");
   EXPECT_EQ(cheapest_remedy({{"no", judge_alone(100)}}), "");
 }
 

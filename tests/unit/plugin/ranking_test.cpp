@@ -76,12 +76,12 @@ TEST_F(RankingTest, ResumesWithoutJudgingTwice) {
   std::stop_source stop;
   int calls = 0;
   const auto counted = [&](bool stopping) {
-    return std::make_shared<FakeJudge>([&, stopping](std::span<const Request> requests,
-                                                     const std::stop_token&) {
-      ++calls;
-      if (stopping) stop.request_stop();
-      return std::vector<Result>(requests.size(), judgement(calls));
-    });
+    return std::make_shared<FakeJudge>(
+        [&, stopping](std::span<const Request> requests, const std::stop_token&) {
+          ++calls;
+          if (stopping) stop.request_stop();
+          return std::vector<Result>(requests.size(), judgement(calls));
+        });
   };
   {
     Ranking ranking = Ranking::start(run_, settings_, files, {counted(true)});
@@ -153,7 +153,8 @@ TEST(ShortestTails, TellVideosApart) {
 // Folders give their videos, sorted; hidden files and other kinds are left out; nothing twice.
 TEST_F(RankingTest, ExpandsFolders) {
   const std::string b = write("in/b.mp4", 5), a = write("in/a.mp4", 5);
-  for (const char* other : {"in/.hidden.mp4", "in/notes.txt"}) std::ofstream(folder_ / other) << "x";
+  for (const char* other : {"in/.hidden.mp4", "in/notes.txt"})
+    std::ofstream(folder_ / other) << "x";
   fs::create_directories(folder_ / "in/deeper.mp4");
   const std::vector<std::string> inputs{b, (folder_ / "in").string()};
   EXPECT_EQ(expand_videos(inputs), (std::vector<std::string>{b, a}));

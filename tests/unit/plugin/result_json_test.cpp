@@ -10,8 +10,9 @@ namespace {
 
 Judgement full() {
   Judgement judgement;
-  judgement.dimensions = {{"visual_quality", 4, 4.1 / 3, 0.2, std::array{0.1, 0.2, 0.3, 0.1, 0.3}, 0.5},
-                          {"physics", 1, 1.0, {}, {}, {}}};
+  judgement.dimensions = {
+      {"visual_quality", 4, 4.1 / 3, 0.2, std::array{0.1, 0.2, 0.3, 0.1, 0.3}, 0.5},
+      {"physics", 1, 1.0, {}, {}, {}}};
   judgement.reward = 0.1 + 0.2;
   judgement.rationale = "line\n\"quoted\" \xE2\x80\x93 \xF0\x9F\x8E\xAC";
   judgement.measures = {{"zeta", 1e-300}, {"alpha", 2}};
@@ -84,7 +85,8 @@ TEST(ResultJson, RefusesConversions) {
         with("\"score\":4", "\"score\":99999999999"), with("\"std\":0.5", "\"std\":null"),
         with("[0.1,0.2,0.3,0.1,0.3]", "[0.1,0.2,0.3,0.1,0.3,0.0]"), with("[5,34,60]", "[5,34]"),
         with("\"forced\":true", "\"forced\":1"), with("\"seconds\":1.25", "\"seconds\":1e999"),
-        with("[0,4,8]", "[0,18446744073709551615]"), with("\"measures\":{", "\"measures\":[],\"m\":{")}) {
+        with("[0,4,8]", "[0,18446744073709551615]"),
+        with("\"measures\":{", "\"measures\":[],\"m\":{")}) {
     try {
       result_from_json(text);
       ADD_FAILURE() << text;

@@ -78,7 +78,8 @@ TEST_F(RunStoreTest, RefusesForeignFiles) {
   EXPECT_EQ(code_of([&] { RunStore::create(run_); }), "run_foreign");
 }
 
-// Killed at a random instant, every event whose append had returned is there, and batches are whole.
+// Killed at a random instant, every event whose append had returned is there, and batches are
+// whole.
 TEST_F(RunStoreTest, AcknowledgedEventsSurviveAKill) {
   std::mt19937 random(7);
   for (int trial = 0; trial < 12; ++trial) {
@@ -111,7 +112,8 @@ TEST_F(RunStoreTest, AcknowledgedEventsSurviveAKill) {
     close(acknowledged[0]);
 
     const std::vector<Event> read_only = RunStore::open_read_only(run).events();
-    const std::vector<Event> events = RunStore::open(run).events();  // the lock went with its holder
+    const std::vector<Event> events =
+        RunStore::open(run).events();  // the lock went with its holder
     EXPECT_EQ(read_only.size(), events.size());
     EXPECT_GE(events.size(), 2 * appends);
     EXPECT_EQ(events.size() % 2, 0u) << "a batch is all or nothing";

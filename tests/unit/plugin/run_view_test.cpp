@@ -70,7 +70,8 @@ TEST(RunView, ARewrittenVideoIsJudgedAgain) {
 
 // A candidate is ranked when every judge has judged it.
 TEST(RunView, WaitsForEveryJudge) {
-  std::vector<Event> events{run_event(settings(2)), candidate("a"), judged_event("a", 1, judgement(4))};
+  std::vector<Event> events{run_event(settings(2)), candidate("a"),
+                            judged_event("a", 1, judgement(4))};
   EXPECT_EQ(project(events).winner, "");
   events.push_back(judged_event("a", 0, judgement(2)));
   EXPECT_EQ(project(events).candidates[0].reward, 3.0);
@@ -106,27 +107,29 @@ TEST(RunView, ExportKeepsDimensionsApart) {
   const RunView view = project({run_event(settings(2)), candidate("a"), candidate("b\xFF"),
                                 judged_event("a", 0, first), judged_event("b\xFF", 0, second),
                                 judged_event("a", 1, Failure{"code", "why"})});
-  EXPECT_EQ(export_run(view, ExportFormat::kCsv),
-            "video,sha256,rank,reward,winner,\"judge1.x,y.score\",\"judge1.x,y.expected\","
-            "\"judge1.x,y.reference_soft\",judge1.z.score,judge1.z.expected,judge1.reward,"
-            "judge1.failure_code,judge1.failure,judge2.reward,judge2.failure_code,judge2.failure\r\n"
-            "a,00,,,0,2,2.5,1.5,,,1.0,,,,code,why\r\n"
-            "b\xEF\xBF\xBD,00,,,0,1,1.25,,5,4.5,2.0,,,,,\r\n");
+  EXPECT_EQ(
+      export_run(view, ExportFormat::kCsv),
+      "video,sha256,rank,reward,winner,\"judge1.x,y.score\",\"judge1.x,y.expected\","
+      "\"judge1.x,y.reference_soft\",judge1.z.score,judge1.z.expected,judge1.reward,"
+      "judge1.failure_code,judge1.failure,judge2.reward,judge2.failure_code,judge2.failure\r\n"
+      "a,00,,,0,2,2.5,1.5,,,1.0,,,,code,why\r\n"
+      "b\xEF\xBF\xBD,00,,,0,1,1.25,,5,4.5,2.0,,,,,\r\n");
 }
 
 // A score that is no number is that video's failure; the run can still be read and ranked.
 TEST(RunView, ARewardThatIsNoNumberIsAFailure) {
   const double nan = std::numeric_limits<double>::quiet_NaN();
-  const RunView view = project({run_event(settings()), candidate("a"), candidate("b"),
-                                judged_event("a", 0, judgement(nan)), judged_event("b", 0, judgement(2))});
+  const RunView view =
+      project({run_event(settings()), candidate("a"), candidate("b"),
+               judged_event("a", 0, judgement(nan)), judged_event("b", 0, judgement(2))});
   EXPECT_EQ(view.winner, "b");
   EXPECT_EQ(std::get<Failure>(*view.candidates[1].results[0]).code, "judge_broken");
 }
 
 // A run goes on after its end: the last event tells, and the last judgement counts.
 TEST(RunView, GoesOnAfterItsEnd) {
-  std::vector<Event> events{run_event(settings()), candidate("a"), judged_event("a", 0, judgement(1)),
-                            finished_event("a")};
+  std::vector<Event> events{run_event(settings()), candidate("a"),
+                            judged_event("a", 0, judgement(1)), finished_event("a")};
   EXPECT_TRUE(project(events).finished);
   events.push_back(candidate("b"));
   events.push_back({.kind = "of a later version", .body = "{}"});

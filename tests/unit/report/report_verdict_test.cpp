@@ -40,8 +40,8 @@ TEST_F(VerdictTest, ShowsSmallLeads) {
   EXPECT_EQ(headline(), "a.mp4 wins by 0.00040 over b.mp4");
 }
 
-/// Rewards of different judges are never compared: who got further wins whatever the numbers, rewards
-/// name their judge, and the mean rank, which nobody took, is not spoken of.
+/// Rewards of different judges are never compared: who got further wins whatever the numbers,
+/// rewards name their judge, and the mean rank, which nobody took, is not spoken of.
 TEST_F(VerdictTest, RewardsOfDifferentJudgesStayApart) {
   view_.settings.judges = {"cheap", "dear"};
   view_.settings.judge_ids = {"cheap-1", "dear-1"};

@@ -22,7 +22,8 @@ class ScarceMemory final : public c10::Allocator {
     // Small ones are told apart so that it is a tensor of the video's size that finds no room.
     if (refusals > 0 && bytes >= 16384) {
       --refusals;
-      TORCH_CHECK(false, "DefaultCPUAllocator: can't allocate memory: you tried to allocate ", bytes);
+      TORCH_CHECK(false, "DefaultCPUAllocator: can't allocate memory: you tried to allocate ",
+                  bytes);
     }
     return usual_->allocate(bytes);
   }
@@ -61,7 +62,9 @@ class Recorder final : public Observer {
     for (const auto& [id, step] : at_) slots.push_back({.id = id, .parent = id});
     return slots;
   }
-  void finished(CandidateId id, VideoPtr video, const Spent&) override { videos[id] = bytes(*video); }
+  void finished(CandidateId id, VideoPtr video, const Spent&) override {
+    videos[id] = bytes(*video);
+  }
   void failed(CandidateId id, int, Failure failure, const Spent&) override {
     at_.erase(id);
     failures[id] = failure;
@@ -91,8 +94,8 @@ class EngineTest : public ::testing::Test {
   static constexpr int kSteps = 3;
 
   static void SetUpTestSuite() {
-    const auto pipeline = Pipeline::load(
-        {.folder = BESTREEL_SOURCE_DIR "/examples/tinyworld/checkpoints/generator"});
+    const auto pipeline =
+        Pipeline::load({.folder = BESTREEL_SOURCE_DIR "/examples/tinyworld/checkpoints/generator"});
     EngineOptions options;
     options.settings.size = {64, 64, 5};
     options.settings.steps = kSteps;
@@ -128,8 +131,8 @@ TEST_F(EngineTest, CompanyChangesNoPixel) {
   EXPECT_NE(three.videos.at(1), three.videos.at(2));
 }
 
-// Memory that runs out once is tried again with less in hand: the same video comes out, in the first
-// step and after a barrier, in lockstep with others.
+// Memory that runs out once is tried again with less in hand: the same video comes out, in the
+// first step and after a barrier, in lockstep with others.
 TEST_F(EngineTest, MemoryThatRunsOutOnceCostsNothing) {
   const Recorder undisturbed = made({0, 1, 2}, /*barrier=*/2);
   for (const int from : {0, 2}) {

@@ -97,30 +97,20 @@ const std::vector<std::uint64_t> kFour{1, 2, 3, 4};
 INSTANTIATE_TEST_SUITE_P(
     Strategies, SessionResumeTest,
     ::testing::Values(
-        Case{"best_of_n",
-             [] {
-               return best_of_n({.seeds = {1, 2, 3}});
-             }},
-        Case{"best_of_n_one_after_the_other",
-             [] {
-               return best_of_n({.seeds = {1, 2, 3}});
-             },
+        Case{"best_of_n", [] { return best_of_n({.seeds = {1, 2, 3}}); }},
+        Case{"best_of_n_one_after_the_other", [] { return best_of_n({.seeds = {1, 2, 3}}); },
              Hands::kAtATime},
         Case{"halving", [] { return halving({.seeds = kFour, .steps = 20}); }},
         Case{"halving_in_threads", [] { return halving({.seeds = kFour, .steps = 20}); },
              Hands::kMany},
         Case{"halving_with_lag",
-             [] {
-               return halving({.seeds = kFour, .steps = 20, .rungs = {3, 9}, .lag = 4});
-             }},
+             [] { return halving({.seeds = kFour, .steps = 20, .rungs = {3, 9}, .lag = 4}); }},
         Case{"halving_with_failures",
              [] { return halving({.seeds = kFour, .steps = 20}); },
              Hands::kOne,
              {{1, 2}, {3, 8}}},
         Case{"halving_with_lag_and_failures",
-             [] {
-               return halving({.seeds = kFour, .steps = 20, .rungs = {3, 9}, .lag = 4});
-             },
+             [] { return halving({.seeds = kFour, .steps = 20, .rungs = {3, 9}, .lag = 4}); },
              Hands::kOne,
              {{1, 5}, {3, 11}}},
         Case{"halving_out_of_budget",
@@ -136,9 +126,7 @@ INSTANTIATE_TEST_SUITE_P(
              {},
              90},
         Case{"rerank",
-             [] {
-               return rerank({.seeds = {1, 2, 3}, .keep = 2});
-             },
+             [] { return rerank({.seeds = {1, 2, 3}, .keep = 2}); },
              Hands::kOne,
              {},
              0,

@@ -264,8 +264,8 @@ TEST_F(SessionTest, ABrokenJudgeEndsTheRunForNow) {
   const auto judge = std::make_shared<testing::FakeJudge>(
       [&](std::span<const Request> requests, const std::stop_token&) {
         if (++judged == 3) throw Error("out_of_memory", "run", "no memory");
-        return std::vector<Result>(
-            requests.size(), testing::judgement(requests[0].video->info().fps.value()));
+        return std::vector<Result>(requests.size(),
+                                   testing::judgement(requests[0].video->info().fps.value()));
       });
   const std::vector<std::uint64_t> seeds = consecutive_seeds(1, 4);
   const auto attempt = [&] {

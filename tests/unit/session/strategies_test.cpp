@@ -137,8 +137,8 @@ TEST_F(StrategiesTest, RaceStopsWhoIsBehindTheMedian) {
   EXPECT_EQ(tables[0], tables[2]);
 }
 
-// Who fails before its first check is no warm-up: with two broken ones of five, the third good one is
-// the first that can be stopped.
+// Who fails before its first check is no warm-up: with two broken ones of five, the third good one
+// is the first that can be stopped.
 TEST_F(StrategiesTest, RaceDoesNotCountWhoFailed) {
   SyntheticEngine engine;
   engine.breaks = {{1, 2}, {2, 2}};

@@ -16,7 +16,8 @@ namespace {
 std::vector<double> ranks(const std::vector<double>& values) {
   std::vector<std::size_t> order(values.size());
   std::iota(order.begin(), order.end(), 0U);
-  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return values[a] < values[b]; });
+  std::sort(order.begin(), order.end(),
+            [&](std::size_t a, std::size_t b) { return values[a] < values[b]; });
   std::vector<double> rank(values.size());
   for (std::size_t i = 0; i < order.size();) {
     std::size_t j = i;
@@ -43,8 +44,10 @@ double spearman(const std::vector<double>& a, const std::vector<double>& b) {
   return xx > 0 && yy > 0 ? xy / std::sqrt(xx * yy) : 0;
 }
 
-std::array<double, 3> severities(const Scene& scene, const std::vector<Flaw>& flaws, std::uint64_t seed) {
-  return {severity_of(flaws, Aspect::kVisual), misalignment(scene, shown_instead(scene, flaws, seed)),
+std::array<double, 3> severities(const Scene& scene, const std::vector<Flaw>& flaws,
+                                 std::uint64_t seed) {
+  return {severity_of(flaws, Aspect::kVisual),
+          misalignment(scene, shown_instead(scene, flaws, seed)),
           severity_of(flaws, Aspect::kPhysical)};
 }
 
@@ -88,7 +91,8 @@ TEST(Oracle, DimensionsAreKeptApart) {
     const auto own = static_cast<std::size_t>(aspect_of(kind));
     EXPECT_GT(drop[own], 0) << kFlawNames[k];
     for (std::size_t i = 0; i < 3; ++i) {
-      if (i != own) EXPECT_LE(drop[i], drop[own] / 4) << kFlawNames[k] << " moves " << kDimensions[i];
+      if (i != own)
+        EXPECT_LE(drop[i], drop[own] / 4) << kFlawNames[k] << " moves " << kDimensions[i];
     }
   }
 }
@@ -144,7 +148,9 @@ TEST(Oracle, ABlobHasNoShape) {
 // What the reasons name is what is wrong.
 TEST(Oracle, NamesWhatIsWrong) {
   const Scene scene = parse_prompt("a large red triangle moves left over a navy background");
-  const auto verdict = [&](FlawKind kind) { return ask_oracle(render(scene, {{kind, 0.8}}, 5), scene); };
+  const auto verdict = [&](FlawKind kind) {
+    return ask_oracle(render(scene, {{kind, 0.8}}, 5), scene);
+  };
   EXPECT_NE(verdict(FlawKind::kNoise).reason[0].find("noise"), std::string::npos);
   EXPECT_NE(verdict(FlawKind::kBlocking).reason[0].find("blocking"), std::string::npos);
   EXPECT_NE(verdict(FlawKind::kFlicker).reason[0].find("flicker"), std::string::npos);
@@ -161,7 +167,8 @@ TEST(OracleJudge, ReadsFilesAndRefusesForeignPrompts) {
   const Scene scene = parse_prompt("a large red triangle moves left over a navy background");
   const Clip clip = render(scene, {{FlawKind::kPulse, 0.6}}, 9);
   const VideoPtr memory = to_video(clip);
-  const std::string path = (std::filesystem::path(testing::TempDir()) / "bestreel_oracle_judge.mp4").string();
+  const std::string path =
+      (std::filesystem::path(testing::TempDir()) / "bestreel_oracle_judge.mp4").string();
   VideoWriter writer(path, {.fps = {kFps, 1}, .crf = 10, .metadata = {}});
   std::vector<std::int64_t> all(kFrames);
   std::iota(all.begin(), all.end(), 0);
@@ -169,7 +176,8 @@ TEST(OracleJudge, ReadsFilesAndRefusesForeignPrompts) {
   writer.finish();
 
   const JudgePtr judge = make_oracle_judge();
-  const std::vector<Request> requests{{memory, {to_prompt(scene), ""}}, {open_video(path), {to_prompt(scene), ""}},
+  const std::vector<Request> requests{{memory, {to_prompt(scene), ""}},
+                                      {open_video(path), {to_prompt(scene), ""}},
                                       {memory, {"a dog", ""}}};
   const std::vector<Result> results = judge->judge(requests, {});
   ASSERT_FALSE(failed(results[0]));

@@ -16,8 +16,8 @@ std::vector<Scene> every_single_scene() {
       for (int shape = 0; shape < 3; ++shape) {
         for (int motion = 0; motion < 6; ++motion) {
           for (int ground = 0; ground < 4; ++ground) {
-            scenes.push_back({{{static_cast<Size>(size), static_cast<Colour>(colour), static_cast<Shape>(shape),
-                                static_cast<Motion>(motion)}},
+            scenes.push_back({{{static_cast<Size>(size), static_cast<Colour>(colour),
+                                static_cast<Shape>(shape), static_cast<Motion>(motion)}},
                               static_cast<Background>(ground)});
           }
         }
@@ -35,7 +35,9 @@ TEST(Scene, PromptsAreReadBack) {
     EXPECT_EQ(parse_prompt(to_prompt(scene)), scene);
   }
   EXPECT_EQ(prompts.size(), 864U);
-  const Scene two = parse_prompt("A Large blue square  stays still and a small white triangle falls and bounces over a navy background");
+  const Scene two = parse_prompt(
+      "A Large blue square  stays still and a small white triangle falls and bounces over a navy "
+      "background");
   ASSERT_EQ(two.objects.size(), 2U);
   EXPECT_EQ(two.objects[1].motion, Motion::kBounce);
   EXPECT_EQ(parse_prompt(to_prompt(two)), two);
@@ -43,8 +45,9 @@ TEST(Scene, PromptsAreReadBack) {
 
 // A prompt of another world is refused with the grammar, and with the word where it went wrong.
 TEST(Scene, ForeignPromptsAreRefused) {
-  for (const char* prompt : {"", "a dog", "a small red circle", "a small red blob moves left over a gray background",
-                             "a small red circle moves left over a gray background today"}) {
+  for (const char* prompt :
+       {"", "a dog", "a small red circle", "a small red blob moves left over a gray background",
+        "a small red circle moves left over a gray background today"}) {
     try {
       parse_prompt(prompt);
       FAIL() << prompt;
@@ -55,7 +58,8 @@ TEST(Scene, ForeignPromptsAreRefused) {
   }
 }
 
-// The splits part the prompts eight to one to one, and a drawn scene is of the split that was asked.
+// The splits part the prompts eight to one to one, and a drawn scene is of the split that was
+// asked.
 TEST(Scene, SplitsAreDisjointAndBalanced) {
   std::array<int, 3> count{};
   for (const Scene& scene : every_single_scene()) ++count[std::size_t(split_of(scene))];
@@ -63,7 +67,8 @@ TEST(Scene, SplitsAreDisjointAndBalanced) {
   EXPECT_GT(count[1], 50);
   EXPECT_GT(count[2], 50);
   Random random(1);
-  for (int i = 0; i < 50; ++i) EXPECT_EQ(split_of(random_scene(random, Split::kTest)), Split::kTest);
+  for (int i = 0; i < 50; ++i)
+    EXPECT_EQ(split_of(random_scene(random, Split::kTest)), Split::kTest);
 }
 
 // One seed gives one clip; another seed, another clip.
@@ -91,13 +96,15 @@ TEST(Render, FlawsAreGraded) {
     const Clip clean = render(scene, {}, 3);
     const Clip bad = render(scene, {{kind, severity}}, 3);
     double sum = 0;
-    for (std::size_t i = 0; i < clean.data.size(); ++i) sum += std::abs(int(clean.data[i]) - int(bad.data[i]));
+    for (std::size_t i = 0; i < clean.data.size(); ++i)
+      sum += std::abs(int(clean.data[i]) - int(bad.data[i]));
     return sum;
   };
   for (std::size_t i = 0; i < kFlawNames.size(); ++i) {
     const auto kind = static_cast<FlawKind>(i);
     EXPECT_GT(distance(kind, 0.2), 0) << kFlawNames[i];
-    if (aspect_of(kind) != Aspect::kText) EXPECT_GT(distance(kind, 1.0), distance(kind, 0.2)) << kFlawNames[i];
+    if (aspect_of(kind) != Aspect::kText)
+      EXPECT_GT(distance(kind, 1.0), distance(kind, 0.2)) << kFlawNames[i];
   }
 }
 
@@ -112,9 +119,11 @@ TEST(Render, UnknownFlawsAreRefused) {
   }
 }
 
-// Alignment counts what is wrong with the object that fits best, in whatever order objects are named.
+// Alignment counts what is wrong with the object that fits best, in whatever order objects are
+// named.
 TEST(Alignment, ComparesTheBestFit) {
-  const Scene asked = parse_prompt("a small red circle moves left and a large blue square moves up over a gray background");
+  const Scene asked = parse_prompt(
+      "a small red circle moves left and a large blue square moves up over a gray background");
   Scene shown = asked;
   std::swap(shown.objects[0], shown.objects[1]);
   EXPECT_EQ(misalignment(asked, shown), 0);
