@@ -24,6 +24,16 @@ bool has_alpha(AVPixelFormat format) {
   return descriptor != nullptr && (descriptor->flags & AV_PIX_FMT_FLAG_ALPHA) != 0;
 }
 
+enum class Model { kYuv, kRgb, kGray };
+
+Model model_of(AVPixelFormat format) {
+  const AVPixFmtDescriptor* descriptor = av_pix_fmt_desc_get(format);
+  if (descriptor == nullptr) return Model::kYuv;
+  if ((descriptor->flags & (AV_PIX_FMT_FLAG_RGB | AV_PIX_FMT_FLAG_PAL)) != 0) return Model::kRgb;
+  // One component, or one beside an opacity.
+  return descriptor->nb_components <= 2 ? Model::kGray : Model::kYuv;
+}
+
 /// The old "J" formats are the plain ones in full range; libswscale warns about them.
 AVPixelFormat without_j(AVPixelFormat format) {
   switch (format) {
@@ -74,7 +84,7 @@ Orientation orientation_of(const std::int32_t* matrix) {
     turned.mirror_x = a < 0;
     turned.mirror_y = d < 0;
     turned.clockwise = turned.mirror_x && turned.mirror_y ? 180 : 0;
-  } else if (straight <= kTolerance * crossed) {
+  } else if (straight <= kTolerance * crossed && crossed > 0) {
     turned.transpose = true;
     turned.mirror_x = c < 0;
     turned.mirror_y = b < 0;
@@ -99,7 +109,12 @@ int RgbConverter::scale(const AVFrame& frame, AVPixelFormat format, std::uint8_t
   if (!scaler_) return AVERROR(EINVAL);
   // The stream's own matrix and range are honoured, and BT.601 stands in when it names none: that
   // is what PyAV 18, decord 0.6 and OpenCV do, each within one level (tests/parity/media).
-  const bool full = frame.color_range == AVCOL_RANGE_JPEG || plain != stored;
+  // A range is a matter of YUV alone: gray always fills its range, and libswscale, which takes deep
+  // RGB through a YUV of its own, must not be told of one.
+  const Model model = model_of(plain);
+  const bool full = model == Model::kGray ||
+                    (model == Model::kYuv &&
+                     (frame.color_range == AVCOL_RANGE_JPEG || plain != stored));
   sws_setColorspaceDetails(scaler_.get(), sws_getCoefficients(frame.colorspace), full ? 1 : 0,
                            sws_getCoefficients(SWS_CS_DEFAULT), 1, 0, 1 << 16, 1 << 16);
   std::uint8_t* const planes[4] = {out, nullptr, nullptr, nullptr};

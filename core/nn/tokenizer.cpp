@@ -10,6 +10,7 @@
 #include "core/nn/tokenizer/added_tokens.h"
 #include "core/nn/tokenizer/bpe.h"
 #include "core/nn/tokenizer/byte_level.h"
+#include "core/nn/tokenizer/folder.h"
 #include "core/nn/tokenizer/regex.h"
 #include "core/nn/tokenizer/unicode.h"
 
@@ -62,6 +63,13 @@ std::vector<json> steps(const json& part, const char* list) {
   return members.is_array() ? members.get<std::vector<json>>() : std::vector<json>{json()};
 }
 
+/// A template that adds no token to a text.
+bool is_text_alone(const json& step) {
+  const json& single = member(step, "single");
+  return type_of(step) == "TemplateProcessing" && single.is_array() && single.size() == 1 &&
+         member(member(single[0], "Sequence"), "id") == "A";
+}
+
 struct TokenText {
   std::string bytes;
   bool known = false;
@@ -73,6 +81,7 @@ struct TokenText {
 
 struct Tokenizer::Impl {
   std::string file;
+  std::string digest;
   std::unordered_map<std::string, std::int64_t> ids;  // as the file writes them ("Ġworld")
   std::vector<TokenText> tokens;                      // by id
   AddedTokenFinder raw, normalized;                   // searched before and after normalising
@@ -144,7 +153,8 @@ void Tokenizer::Impl::load_pipeline(const json& root) {
   }
   if (pre.empty()) unsupported(file, "pre_tokenizer", "Split by a Regex, then ByteLevel");
   for (const json& step : steps(member(root, "post_processor"), "processors")) {
-    if (type_of(step) != "ByteLevel") unsupported(file, "post_processor", "ByteLevel or null");
+    if (type_of(step) != "ByteLevel" && !is_text_alone(step))
+      unsupported(file, "post_processor", "ByteLevel, a template of the text alone, or null");
   }
   if (type_of(member(root, "decoder")) != "ByteLevel") unsupported(file, "decoder", "ByteLevel");
 }
@@ -290,6 +300,17 @@ Tokenizer Tokenizer::from_file(const std::string& tokenizer_json) {
 Tokenizer Tokenizer::from_json(const std::string& json, const std::string& name_in_errors) {
   auto impl = std::make_shared<Impl>(name_in_errors);
   impl->load(parse_json(json, name_in_errors));
+  impl->digest = sha256(json);
+  Tokenizer tokenizer;
+  tokenizer.impl_ = std::move(impl);
+  return tokenizer;
+}
+
+Tokenizer Tokenizer::from_folder(const std::string& folder) {
+  const TokenizerFolder files = read_tokenizer_folder(folder);
+  auto impl = std::make_shared<Impl>(files.name);
+  impl->load(files.root);
+  impl->digest = files.digest;
   Tokenizer tokenizer;
   tokenizer.impl_ = std::move(impl);
   return tokenizer;
@@ -341,6 +362,9 @@ std::optional<std::int64_t> Tokenizer::id_of(std::string_view token) const {
   if (at == impl_->ids.end()) return std::nullopt;
   return at->second;
 }
+
+const std::string& Tokenizer::file() const { return impl_->file; }
+const std::string& Tokenizer::digest() const { return impl_->digest; }
 
 std::int64_t Tokenizer::vocabulary_size() const {
   return static_cast<std::int64_t>(impl_->tokens.size());

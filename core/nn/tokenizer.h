@@ -17,11 +17,16 @@ namespace bestreel {
 /// the file's own split pattern (a Regex in Split + ByteLevel), BPE. A file that asks for another
 /// normaliser, pre-tokenizer or model is refused ("tokenizer_unsupported"), naming the part.
 /// Left aside: `truncation` and `padding` (transformers resets them), and the post-processor, which
-/// must be ByteLevel or null and then adds nothing. Text that is no UTF-8 is read with U+FFFD for
-/// each broken part. Immutable after loading: any thread may use it.
+/// must be ByteLevel, a template of the text alone (transformers 5 writes one) or null and then
+/// adds nothing. Text that is no UTF-8 is read with U+FFFD for each broken part. Immutable after
+/// loading: any thread may use it.
 class BESTREEL_API Tokenizer {
  public:
+  /// The tokenizer of a checkpoint's folder: tokenizer.json, or vocab.json and merges.txt of a slow
+  /// Qwen2Tokenizer, with the added tokens that tokenizer_config.json lists.
   /// Errors: "file_missing", "json_malformed", "tokenizer_unsupported", "tokenizer_malformed".
+  static Tokenizer from_folder(const std::string& folder);
+  /// One tokenizer.json, whatever lies beside it. Errors as from_folder().
   static Tokenizer from_file(const std::string& tokenizer_json);
   static Tokenizer from_json(const std::string& json, const std::string& name_in_errors);
 
@@ -42,6 +47,8 @@ class BESTREEL_API Tokenizer {
   /// `token` as the file writes it: "<|im_end|>", "Ġworld".
   std::optional<std::int64_t> id_of(std::string_view token) const;
   std::int64_t vocabulary_size() const;  ///< largest id + 1
+  const std::string& file() const;       ///< the main file that it was read from, for errors
+  const std::string& digest() const;     ///< sha256 over the files that it was read from
 
  private:
   struct Impl;

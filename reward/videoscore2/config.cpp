@@ -1,7 +1,9 @@
 #include "reward/videoscore2/config.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "core/base/fail.h"
 #include "core/base/file.h"
@@ -84,6 +86,8 @@ class Folder {
 
 VisionConfig read_vision(const Reader& in) {
   VisionConfig c;
+  in.read_positive("num_hidden_layers", c.depth);  // the class's other names of the two
+  in.read_positive("num_attention_heads", c.num_heads);
   in.read_positive("depth", c.depth);
   in.read_positive("hidden_size", c.hidden_size);
   in.read_positive("intermediate_size", c.intermediate_size);
@@ -97,6 +101,13 @@ VisionConfig read_vision(const Reader& in) {
   in.read_positive("out_hidden_size", c.out_hidden_size);
   in.read("fullatt_block_indexes", c.full_attention_blocks);
   in.require("hidden_act", "silu");
+  if (in.has("rope_parameters")) {  // transformers 5 writes down what 4 has in its code
+    const Reader rope(in.at("rope_parameters"), in.file() + ": rope_parameters");
+    rope.require("rope_theta", 10000.0);
+    std::string type = "axial";
+    rope.read("rope_type", type);
+    if (type != "axial" && type != "default") rope.require("rope_type", "axial");
+  }
   if (c.hidden_size % (4 * c.num_heads) != 0)
     fail("checkpoint_unsupported", "checkpoint",
          "{}: vision hidden_size must be a multiple of 4 x num_heads but got {} and {}", in.file(),
@@ -105,6 +116,52 @@ VisionConfig read_vision(const Reader& in) {
     fail("checkpoint_unsupported", "checkpoint",
          "{}: vision window_size {} is smaller than one merged patch", in.file(), c.window_size);
   return c;
+}
+
+/// transformers 4 writes `rope_scaling` beside `rope_theta`, 5 writes both as `rope_parameters`.
+void read_rope(const Reader& in, TextConfig& c) {
+  const char* name = in.has("rope_scaling") ? "rope_scaling" : "rope_parameters";
+  if (!in.has(name) || !in.at(name).contains("mrope_section"))
+    fail("checkpoint_unsupported", "checkpoint",
+         "{}: {} must hold the mrope_section, without which the positions of video tokens are "
+         "unknown, but does not: take config.json from the checkpoint again",
+         in.file(), in.has("rope_scaling") ? "rope_scaling" : "rope_scaling or rope_parameters");
+  const Reader rope(in.at(name), fmt::format("{}: {}", in.file(), name));
+  for (const char* key : {"type", "rope_type"}) {
+    std::string type = "default";
+    rope.read(key, type);
+    if (type != "default" && type != "mrope") rope.require(key, "default");
+  }
+  rope.require("partial_rotary_factor", 1.0);
+  in.require("partial_rotary_factor", 1.0);
+  in.read("rope_theta", c.rope_theta);
+  rope.read("rope_theta", c.rope_theta);  // of the two, transformers takes this one
+  if (!(c.rope_theta > 0))
+    fail("checkpoint_unsupported", "checkpoint", "{}: rope_theta must be above 0 but is {}",
+         in.file(), c.rope_theta);
+  rope.read("mrope_section", c.mrope_section);
+  const auto half = c.mrope_section[0] + c.mrope_section[1] + c.mrope_section[2];
+  if (half * 2 != c.head_dim())
+    fail("checkpoint_unsupported", "checkpoint",
+         "{}: {}.mrope_section must add up to half the head size {} but adds up to {}", in.file(),
+         name, c.head_dim(), half);
+}
+
+void check_full_attention(const Reader& in, std::int64_t layers) {
+  bool sliding = false;
+  in.read("use_sliding_window", sliding);
+  if (!sliding) return;  // then no layer slides, whatever else the file says
+  std::int64_t first = 80;
+  in.read("max_window_layers", first);
+  if (in.has("layer_types")) {
+    std::vector<std::string> types;
+    in.read("layer_types", types);
+    first = std::find(types.begin(), types.end(), "sliding_attention") - types.begin();
+  }
+  if (first < layers)
+    fail("checkpoint_unsupported", "checkpoint",
+         "{}: use_sliding_window is on from layer {}, but this engine attends to everything",
+         in.file(), first);
 }
 
 TextConfig read_text(const Reader& in) {
@@ -119,7 +176,6 @@ TextConfig read_text(const Reader& in) {
   in.read_positive("num_key_value_heads", c.num_kv_heads);
   in.read_positive("max_position_embeddings", c.max_positions);
   in.read("rms_norm_eps", c.rms_norm_eps);
-  in.read("rope_theta", c.rope_theta);
   in.read("tie_word_embeddings", c.tie_word_embeddings);
   in.require("hidden_act", "silu");
   if (c.hidden_size % c.num_heads != 0 || c.num_heads % c.num_kv_heads != 0)
@@ -128,36 +184,8 @@ TextConfig read_text(const Reader& in) {
          "num_key_value_heads {}",
          in.file(), c.hidden_size, c.num_heads, c.num_kv_heads);
 
-  bool sliding = false;
-  in.read("use_sliding_window", sliding);
-  if (sliding) {
-    std::int64_t first = 80;
-    in.read("max_window_layers", first);
-    if (first < c.num_layers)
-      fail("checkpoint_unsupported", "checkpoint",
-           "{}: use_sliding_window is on from layer {}, but this engine attends to everything",
-           in.file(), first);
-  }
-
-  if (!in.has("rope_scaling") || !in.at("rope_scaling").contains("mrope_section"))
-    fail("checkpoint_unsupported", "checkpoint",
-         "{}: rope_scaling.mrope_section is missing, so the positions of video tokens are unknown",
-         in.file());
-  const Reader rope(in.at("rope_scaling"), in.file());
-  for (const char* key : {"type", "rope_type"}) {
-    std::string type = "default";
-    rope.read(key, type);
-    if (type != "default" && type != "mrope")
-      fail("checkpoint_unsupported", "checkpoint",
-           "{}: rope_scaling.{} is \"{}\", but this engine computes with \"default\" only",
-           in.file(), key, type);
-  }
-  rope.read("mrope_section", c.mrope_section);
-  const auto half = c.mrope_section[0] + c.mrope_section[1] + c.mrope_section[2];
-  if (half * 2 != c.head_dim())
-    fail("checkpoint_unsupported", "checkpoint",
-         "{}: rope_scaling.mrope_section must add up to half the head size {} but adds up to {}",
-         in.file(), c.head_dim(), half);
+  check_full_attention(in, c.num_layers);
+  read_rope(in, c);
   return c;
 }
 
@@ -177,11 +205,19 @@ ModelConfig read_model(const json& object, const std::string& file) {
     c.architecture = in.at("architectures")[0].get<std::string>();
   in.read("video_token_id", c.video_token_id);
   const json none = json::object();
+  in.require("quantization_config", nullptr);
   c.vision = read_vision(
       Reader(in.has("vision_config") ? in.at("vision_config") : none, file + ": vision_config"));
   // Checkpoints saved before transformers 4.52 keep the text model's keys at the top level.
   c.text = in.has("text_config") ? read_text(Reader(in.at("text_config"), file + ": text_config"))
                                  : read_text(in);
+  // Where the flag stands at the top alone, it is meant for the text model.
+  bool tied = false;
+  in.read("tie_word_embeddings", tied);
+  c.text.tie_word_embeddings = c.text.tie_word_embeddings || tied;
+  for (const auto& [key, id] : {std::pair{"vision_start_token_id", &c.vision_start_token_id},
+                                std::pair{"vision_end_token_id", &c.vision_end_token_id}})
+    if (in.has(key)) in.read(key, id->emplace());
   if (c.vision.out_hidden_size != c.text.hidden_size)
     fail("checkpoint_unsupported", "checkpoint",
          "{}: vision out_hidden_size must equal the text hidden_size {} but is {}", file,
@@ -189,11 +225,32 @@ ModelConfig read_model(const json& object, const std::string& file) {
   return c;
 }
 
+/// `min_pixels` and `max_pixels` or, where they are absent or null, `size` (transformers 5 writes
+/// nothing else).
+void read_pixel_limits(const Reader& in, ProcessorConfig& c) {
+  if (in.has("size")) {
+    const Reader size(in.at("size"), in.file() + ": size");
+    if (!in.at("size").is_object() || (!size.has("shortest_edge") && !size.has("longest_edge") &&
+                                       !(in.has("min_pixels") && in.has("max_pixels"))))
+      fail("checkpoint_unsupported", "checkpoint",
+           "{} must hold shortest_edge and longest_edge, the pixels of a frame at least and at "
+           "most, but is {}: take the file from the base model",
+           size.file(), in.at("size").dump());
+    size.read_positive("shortest_edge", c.min_pixels);
+    size.read_positive("longest_edge", c.max_pixels);
+  }
+  in.read_positive("min_pixels", c.min_pixels);
+  in.read_positive("max_pixels", c.max_pixels);
+  if (c.min_pixels > c.max_pixels)
+    fail("checkpoint_unsupported", "checkpoint",
+         "{}: the least pixels of a frame must be at most the most, but are {} and {}", in.file(),
+         c.min_pixels, c.max_pixels);
+}
+
 ProcessorConfig read_processor(const json& object, const std::string& file) {
   const Reader in(object, file);
   ProcessorConfig c;
-  in.read_positive("min_pixels", c.min_pixels);
-  in.read_positive("max_pixels", c.max_pixels);
+  read_pixel_limits(in, c);
   in.read_positive("patch_size", c.patch_size);
   in.read_positive("temporal_patch_size", c.temporal_patch_size);
   in.read_positive("merge_size", c.merge_size);
@@ -248,56 +305,101 @@ GenerationConfig read_generation(const json& object, const std::string& file) {
   return c;
 }
 
-ChatFormat read_chat(Folder& folder) {
-  std::string text, source;
-  // The order in which the processor of transformers looks.
-  if (folder.has("chat_template.jinja")) {
-    source = "chat_template.jinja";
-    text = folder.text("chat_template.jinja");
-  } else if (folder.has("chat_template.json")) {
-    source = "chat_template.json";
-    const json object = folder.object("chat_template.json");
-    Reader(object, folder.file("chat_template.json")).read("chat_template", text);
-  } else if (folder.has("tokenizer_config.json")) {
-    source = "tokenizer_config.json";
-    const json object = folder.object("tokenizer_config.json");
-    if (object.contains("chat_template") && object["chat_template"].is_string())
-      text = object["chat_template"].get<std::string>();
+/// A template as the files hold it: a text, or a list of named ones, of which transformers takes
+/// "default". Empty: none.
+std::string template_of(const json& value, const std::string& file) {
+  if (value.is_null()) return "";
+  if (value.is_string()) return value.get<std::string>();
+  std::vector<std::string> names;
+  for (const auto& [key, item] : value.items()) {
+    const json& named = value.is_object() ? json{{"name", key}, {"template", item}} : item;
+    if (!named.is_object() || !named.contains("template") || !named.contains("name")) continue;
+    const json &text = named["template"], &called = named["name"];
+    const std::string name = called.is_string() ? called.get<std::string>() : called.dump();
+    if (name == "default" && text.is_string()) return text.get<std::string>();
+    names.push_back(name);
   }
+  fail("chat_format_unsupported", "checkpoint",
+       "{}: its chat_template must be a text or a list with one that is named \"default\" but has "
+       "only [{}]: give the one that the model was trained with this name",
+       file, fmt::join(names, ", "));
+}
+
+/// The special tokens that chat templates may name.
+std::vector<std::pair<std::string, std::string>> special_tokens(const json& tokenizer) {
+  std::vector<std::pair<std::string, std::string>> tokens;
+  for (const char* name : {"bos_token", "eos_token", "unk_token", "sep_token", "pad_token",
+                           "cls_token", "mask_token"}) {
+    const auto at = tokenizer.find(name);
+    if (at == tokenizer.end()) continue;
+    const json& content = at->is_object() ? at->value("content", json()) : *at;
+    if (content.is_string()) tokens.emplace_back(name, content.get<std::string>());
+  }
+  return tokens;
+}
+
+ChatFormat read_chat(Folder& folder) {
+  const auto held = [&](const char* name) {
+    const json object = folder.has(name) ? folder.object(name) : json::object();
+    return object.contains("chat_template")
+               ? template_of(object["chat_template"], folder.file(name))
+               : std::string();
+  };
+  // The order in which the processor of transformers looks.
+  const char* source = "chat_template.json";
+  std::string text = held(source);
+  if (text.empty() && folder.has(source = "chat_template.jinja")) text = folder.text(source);
+  for (const char* name : {"processor_config.json", "tokenizer_config.json"})
+    if (text.empty()) text = held(source = name);
   if (text.empty())
     fail("chat_format_unsupported", "checkpoint",
-         "{} must hold a chat template in chat_template.jinja, chat_template.json or "
-         "tokenizer_config.json but holds none: download these files too",
+         "{} must hold a chat template in chat_template.jinja, chat_template.json, "
+         "processor_config.json or tokenizer_config.json but holds none: download these files too",
          folder.file(""));
-  const auto system = default_system_text(text);
-  if (!system)
-    fail("chat_format_unsupported", "checkpoint",
-         "{} must be Qwen2.5-VL's ChatML (<|im_start|>system, <|vision_start|><|video_pad|>"
-         "<|vision_end|>, <|im_start|>assistant) but is another format",
-         folder.file(source.c_str()));
-  return {*system, source};
+  const json tokenizer =
+      folder.has("tokenizer_config.json") ? folder.object("tokenizer_config.json") : json::object();
+  ChatFormat format = chat_format(text, special_tokens(tokenizer), folder.file(source));
+  format.source = source;
+  return format;
+}
+
+/// transformers loads the base model and the adapter on top of it; what would be judged with here
+/// is another model, or none.
+void refuse_adapter(const Folder& folder) {
+  for (const char* name :
+       {"adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"}) {
+    if (!folder.has(name)) continue;
+    fail("checkpoint_adapter", "checkpoint",
+         "{} must be a whole model but holds a LoRA adapter ({}): merge it into its base model "
+         "first, in Python: from peft import AutoPeftModel; "
+         "AutoPeftModel.from_pretrained(\"{}\").merge_and_unload().save_pretrained(\"MERGED\"), "
+         "copy the tokenizer's and the processor's files beside it, and pass MERGED; or, if the "
+         "adapter is merged already, take its files out of the folder",
+         folder.file(""), name, folder.file(""));
+  }
+}
+
+/// The object that describes the video processor, and the file it stands in: transformers 5 keeps
+/// all of a processor in processor_config.json, 4 has a file for each part.
+std::pair<json, std::string> find_processor(Folder& folder) {
+  if (folder.has("processor_config.json")) {
+    const json whole = folder.object("processor_config.json");
+    if (whole.contains("video_processor") && whole["video_processor"].is_object())
+      return {whole["video_processor"], folder.file("processor_config.json") + ": video_processor"};
+  }
+  for (const char* name : {"video_preprocessor_config.json", "preprocessor_config.json"})
+    if (folder.has(name)) return {folder.object(name), folder.file(name)};
+  fail("checkpoint_missing", "checkpoint",
+       "{} is missing, and processor_config.json has no video_processor, so how frames become "
+       "patches is unknown: download it too",
+       folder.file("preprocessor_config.json"));
 }
 
 }  // namespace
 
-std::optional<std::string> default_system_text(const std::string& chat_template) {
-  const auto has = [&](const char* part) { return chat_template.find(part) != std::string::npos; };
-  if (!has("<|vision_start|><|video_pad|><|vision_end|>") || !has("<|im_start|>assistant\n") ||
-      !has("<|im_end|>\n"))
-    return std::nullopt;
-  const std::string open = "<|im_start|>system\n";
-  const auto begin = chat_template.find(open);
-  if (begin == std::string::npos) return std::nullopt;
-  const auto end = chat_template.find("<|im_end|>\n", begin);
-  if (end == std::string::npos) return std::nullopt;
-  std::string text = chat_template.substr(begin + open.size(), end - begin - open.size());
-  if (text.find("{{") != std::string::npos || text.find("{%") != std::string::npos)
-    return std::nullopt;
-  return text;
-}
-
 CheckpointConfig read_checkpoint_config(const std::string& path) {
   Folder folder(path);
+  refuse_adapter(folder);
   if (!folder.has("config.json"))
     fail("checkpoint_missing", "checkpoint",
          "{} must be a folder with config.json, as the Hub publishes a checkpoint, but has none",
@@ -306,14 +408,8 @@ CheckpointConfig read_checkpoint_config(const std::string& path) {
   c.folder = path;
   const json config = folder.object("config.json");
   c.model = read_model(config, folder.file("config.json"));
-  const char* processor = folder.has("video_preprocessor_config.json")
-                              ? "video_preprocessor_config.json"
-                              : "preprocessor_config.json";
-  if (!folder.has(processor))
-    fail("checkpoint_missing", "checkpoint",
-         "{} is missing, so how frames become patches is unknown: download it too",
-         folder.file(processor));
-  c.processor = read_processor(folder.object(processor), folder.file(processor));
+  const auto [processor, processor_file] = find_processor(folder);
+  c.processor = read_processor(processor, processor_file);
   if (c.processor.patch_size != c.model.vision.patch_size ||
       c.processor.temporal_patch_size != c.model.vision.temporal_patch_size ||
       c.processor.merge_size != c.model.vision.spatial_merge_size ||
@@ -321,7 +417,7 @@ CheckpointConfig read_checkpoint_config(const std::string& path) {
     fail("checkpoint_unsupported", "checkpoint",
          "{}: patch_size, temporal_patch_size and merge_size must equal those of config.json's "
          "vision_config, with 3 channels",
-         folder.file(processor));
+         processor_file);
   // Without the file, transformers takes these keys from config.json.
   c.generation = folder.has("generation_config.json")
                      ? read_generation(folder.object("generation_config.json"),

@@ -2,7 +2,7 @@
 //
 // design: a key that a file leaves out means the default of the transformers class that reads the
 // file (4.53), not the value of some known checkpoint; a key that asks for what this engine does
-// not do is refused, never ignored.
+// not do is refused, never ignored. What transformers 5 saves is read as well as what 4 saves.
 #pragma once
 
 #include <array>
@@ -10,6 +10,8 @@
 #include <optional>
 #include <string>
 #include <vector>
+
+#include "reward/videoscore2/chat_format.h"
 
 namespace bestreel::videoscore2 {
 
@@ -49,9 +51,12 @@ struct ModelConfig {
   VisionConfig vision;
   TextConfig text;
   std::int64_t video_token_id = 151656;
+  std::optional<std::int64_t> vision_start_token_id,
+      vision_end_token_id;  ///< where they are stated
 };
 
-/// preprocessor_config.json, or video_preprocessor_config.json where there is one.
+/// The video processor: of processor_config.json, else video_preprocessor_config.json, else
+/// preprocessor_config.json.
 struct ProcessorConfig {
   std::int64_t min_pixels = 128 * 28 * 28;  ///< a frame
   std::int64_t max_pixels = 768 * 28 * 28;
@@ -72,12 +77,6 @@ struct GenerationConfig {
   std::vector<std::int64_t> eos_token_ids;
 };
 
-/// The turns around a question: ChatML with Qwen's vision marks.
-struct ChatFormat {
-  std::string system;  ///< the text of the default system turn
-  std::string source;  ///< the file it was read from
-};
-
 struct CheckpointConfig {
   std::string folder;
   ModelConfig model;
@@ -87,13 +86,10 @@ struct CheckpointConfig {
   std::string digest;  ///< sha256 over the bytes of every file that was read
 };
 
-/// Errors: "checkpoint_missing" (no config.json), "checkpoint_foreign" (another family),
+/// Errors: "checkpoint_missing" (no config.json), "checkpoint_adapter" (a LoRA adapter instead of a
+/// model or beside one), "checkpoint_foreign" (another family),
 /// "checkpoint_unsupported" (a setting that this engine does not do), "json_malformed",
 /// "chat_format_unsupported".
 CheckpointConfig read_checkpoint_config(const std::string& folder);
-
-/// The default system text of a chat template, if it is ChatML with a video part. The template is
-/// a program in Jinja; it is recognised, not run. nullopt: another format.
-std::optional<std::string> default_system_text(const std::string& chat_template);
 
 }  // namespace bestreel::videoscore2

@@ -9,15 +9,17 @@
 #include "core/base/fail.h"
 #include "core/base/file.h"
 #include "core/nn/device.h"
+#include "reward/videoscore2/prompt.h"
 
 namespace bestreel::videoscore2 {
 namespace {
 
 // Two checkpoints of one architecture have equal headers: a few bytes of every tensor tell them
 // apart.
-std::string digest_of(const CheckpointConfig& config, const Checkpoint& checkpoint) {
+std::string digest_of(const CheckpointConfig& config, const Tokenizer& tokenizer,
+                      const Checkpoint& checkpoint) {
   constexpr std::int64_t kSample = 64;
-  std::string text = config.digest + sha256_file(config.folder + "/tokenizer.json");
+  std::string text = config.digest + tokenizer.digest();
   for (const TensorEntry& entry : checkpoint.entries()) {
     text += fmt::format("{} {} {}-{}\n", entry.name, entry.dtype, entry.begin, entry.end);
     const at::Tensor tensor = checkpoint.tensor(entry.name);
@@ -48,14 +50,15 @@ Model::Model(CheckpointConfig config, Tokenizer tokenizer, const Weights& weight
 std::shared_ptr<const Model> Model::load(const std::string& folder, at::ScalarType activations,
                                          bool int8, at::Device device) {
   CheckpointConfig config = read_checkpoint_config(folder);
-  Tokenizer tokenizer = Tokenizer::from_file(folder + "/tokenizer.json");
+  Tokenizer tokenizer = Tokenizer::from_folder(folder);
+  check_format_tokens(tokenizer, config.model);
   if (tokenizer.vocabulary_size() > config.model.text.vocab_size)
     fail("checkpoint_unsupported", "checkpoint",
-         "{}/tokenizer.json has ids up to {}, but config.json has a vocabulary of {}: the files "
-         "belong to different checkpoints",
-         folder, tokenizer.vocabulary_size() - 1, config.model.text.vocab_size);
+         "{} has ids up to {}, but config.json has a vocabulary of {}: the files belong to "
+         "different checkpoints",
+         tokenizer.file(), tokenizer.vocabulary_size() - 1, config.model.text.vocab_size);
   const Checkpoint checkpoint = Checkpoint::open(folder);
-  std::string digest = digest_of(config, checkpoint);
+  std::string digest = digest_of(config, tokenizer, checkpoint);
   const Weights weights(checkpoint.to(device), activations,
                         int8 ? int8_weights(checkpoint, digest) : Int8Weights{});
   return std::shared_ptr<const Model>(

@@ -56,11 +56,10 @@ AnswerTokens AnswerTokens::of(const Tokenizer& tokenizer) {
   for (int digit = 1; digit <= 5; ++digit) {
     const auto ids = tokenizer.encode_plain(std::to_string(digit));
     if (ids.size() != 1)
-      fail(
-          "tokenizer_unsuitable", "checkpoint",
-          "tokenizer.json must encode \"{}\" as one token but makes {} of it: scores are read from "
-          "the distribution over the digits, so pass a checkpoint of the Qwen2.5 family",
-          digit, ids.size());
+      fail("tokenizer_unsuitable", "checkpoint",
+           "{} must encode \"{}\" as one token but makes {} of it: scores are read from "
+           "the distribution over the digits, so pass a checkpoint of the Qwen2.5 family",
+           tokenizer.file(), digit, ids.size());
     out.digits[static_cast<std::size_t>(digit - 1)] = ids[0];
   }
   return out;

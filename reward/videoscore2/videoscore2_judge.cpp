@@ -408,7 +408,7 @@ CheckpointSummary inspect_videoscore2(const std::string& folder, const std::stri
   out.top_p = config.generation.top_p;
   out.top_k = config.generation.top_k;
   out.end_tokens = config.generation.eos_token_ids;
-  out.system_text = config.chat.system;
+  out.system_text = config.chat.system.value_or("");
   out.template_source = query.source;
   out.template_hash = query.hash;
   out.template_fallback = query.fallback;

@@ -50,8 +50,7 @@ json choose(const json& request, const std::string&) {
 
 json prompt(const json& request, const std::string&) {
   const CheckpointConfig config = read_checkpoint_config(request["folder"]);
-  const Tokenizer tokenizer =
-      Tokenizer::from_file(request["folder"].get<std::string>() + "/tokenizer.json");
+  const Tokenizer tokenizer = Tokenizer::from_folder(request["folder"].get<std::string>());
   const QueryTemplate query = find_template(request["folder"], request.value("template", ""));
   json result;
   result["ids"] = prompt_ids(tokenizer, config.chat, query_text(query, request["prompt"]),
