@@ -77,6 +77,16 @@ VideoScore2Options videoscore2_options(const std::string& folder, const po::vari
   if (given.count("temperature") != 0) options.temperature = given["temperature"].as<double>();
   if (given.count("seed") != 0) options.seed = given["seed"].as<std::uint64_t>();
   if (precision_of(given)) options.weights = *precision_of(given);
+  if (given.count("judge-fps") != 0) {
+    options.fps = given["judge-fps"].as<double>();
+    if (!(options.fps > 0))
+      fail_usage(command.name, "judge-fps must be above 0, but got {}", options.fps);
+  }
+  if (given.count("max-frames") != 0) {
+    options.max_frames = given["max-frames"].as<int>();
+    if (options.max_frames < 2)
+      fail_usage(command.name, "max-frames must be at least 2, but got {}", options.max_frames);
+  }
   if (given.count("judge-slots") != 0) options.slots = given["judge-slots"].as<int>();
   return options;
 }
@@ -247,6 +257,10 @@ void add_judge_options(po::options_description& options) {
       "weights", po::value<std::vector<std::string>>()->value_name("int8|W,...")->composing(),
       "int8: the judge's weights in a byte each, converted once; numbers: one positive weight per "
       "judge, for --combine weights (equal)")(
+      "judge-fps", po::value<double>()->value_name("F"),
+      "frames a second that a checkpoint looks at (2, as it was trained)")(
+      "max-frames", po::value<int>()->value_name("N"),
+      "frames of a video that a checkpoint looks at, at most (768)")(
       "judge-slots", po::value<int>()->value_name("B"),
       "readings that a checkpoint decodes together, 1 to 32 (8): speed and memory, no score")(
       "judge-from", po::value<std::string>()->value_name("WHAT"),

@@ -80,11 +80,12 @@ Orientation orientation_of(const std::int32_t* matrix) {
   const double crossed = std::abs(b) + std::abs(c);
   constexpr double kTolerance = 0.02;  // about one degree
   Orientation turned;
-  if (crossed <= kTolerance * straight && straight > 0) {
+  if (a * d == b * c) return none;  // everything on one line, or nowhere
+  if (crossed <= kTolerance * straight) {
     turned.mirror_x = a < 0;
     turned.mirror_y = d < 0;
     turned.clockwise = turned.mirror_x && turned.mirror_y ? 180 : 0;
-  } else if (straight <= kTolerance * crossed && crossed > 0) {
+  } else if (straight <= kTolerance * crossed) {
     turned.transpose = true;
     turned.mirror_x = c < 0;
     turned.mirror_y = b < 0;
@@ -109,13 +110,14 @@ int RgbConverter::scale(const AVFrame& frame, AVPixelFormat format, std::uint8_t
   if (!scaler_) return AVERROR(EINVAL);
   // The stream's own matrix and range are honoured, and BT.601 stands in when it names none: that
   // is what PyAV 18, decord 0.6 and OpenCV do, each within one level (tests/parity/media).
-  // A range is a matter of YUV alone: gray always fills its range, and libswscale, which takes deep
-  // RGB through a YUV of its own, must not be told of one.
+  // Matrix and range are matters of YUV alone: gray always fills its range, and libswscale takes
+  // deep RGB through a YUV of its own, which must be the same there and back.
   const Model model = model_of(plain);
   const bool full = model == Model::kGray ||
                     (model == Model::kYuv &&
                      (frame.color_range == AVCOL_RANGE_JPEG || plain != stored));
-  sws_setColorspaceDetails(scaler_.get(), sws_getCoefficients(frame.colorspace), full ? 1 : 0,
+  const int matrix = model == Model::kYuv ? static_cast<int>(frame.colorspace) : SWS_CS_DEFAULT;
+  sws_setColorspaceDetails(scaler_.get(), sws_getCoefficients(matrix), full ? 1 : 0,
                            sws_getCoefficients(SWS_CS_DEFAULT), 1, 0, 1 << 16, 1 << 16);
   std::uint8_t* const planes[4] = {out, nullptr, nullptr, nullptr};
   const int strides[4] = {static_cast<int>(stride), 0, 0, 0};

@@ -21,8 +21,7 @@ struct Orientation {
 
 /// From libav's 3x3 display matrix (16.16 fixed point), nullptr meaning none. Angles that are no
 /// multiple of 90 degrees count as none: turning by them would leave corners without a pixel. So
-/// does a matrix that shows nothing, such as the all-zero one that some muxers write, and one that
-/// shears.
+/// does a matrix without an inverse, such as the all-zero one that some muxers write.
 Orientation orientation_of(const std::int32_t* matrix);
 
 /// Converts frames of any size and pixel format to one size.

@@ -74,6 +74,7 @@ bool begins_as_mp4(const std::string& path) {
 }
 
 [[noreturn]] void fail_unknown_format(const std::string& path, const std::string& reason) {
+  refuse_animated_webp(path);
   fail("video_corrupt", "video",
        "{} must be a video that libav can read but is not one, or is "
        "damaged ({}): check it with `ffprobe`, then make or copy it again",
@@ -81,6 +82,23 @@ bool begins_as_mp4(const std::string& path) {
 }
 
 }  // namespace
+
+void refuse_animated_webp(const std::string& path) {
+  // RIFF, size, WEBP, then the extended header, whose flags follow its own size. Source: the WebP
+  // container specification.
+  constexpr std::size_t kFlags = 20;
+  constexpr int kAnimation = 0x02;
+  std::array<char, kFlags + 1> head{};
+  std::ifstream(path, std::ios::binary).read(head.data(), head.size());
+  const std::string_view text(head.data(), head.size());
+  if (text.starts_with("RIFF") && text.substr(8, 8) == "WEBPVP8X" &&
+      (head[kFlags] & kAnimation) != 0) {
+    fail("video_unreadable", "video",
+         "{} is an animated WebP, which this build of libav does not read: convert it first, with "
+         "ImageMagick's `convert {} -coalesce converted.mp4` or Pillow",
+         path, path);
+  }
+}
 
 Demuxer::Demuxer(const std::string& path) {
   check_path(path);

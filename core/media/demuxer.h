@@ -36,4 +36,8 @@ class Demuxer {
   int end_error_ = 0;
 };
 
+/// Throws "video_unreadable", naming a converter, where the file is an animated WebP: for who found
+/// that libav cannot read it. Still ones it reads.
+void refuse_animated_webp(const std::string& path);
+
 }  // namespace bestreel

@@ -96,6 +96,7 @@ FileVideo::FileVideo(const std::string& path) : path_(path) {
 void FileVideo::learn_first_frame() {
   libav::forget_log();
   if (!source_->next(frame_.get(), &first_packet_)) {
+    refuse_animated_webp(path_);
     fail("video_corrupt", "video",
          "{} holds {} packets of {} video but none of them can be "
          "decoded ({}): make or copy it again",

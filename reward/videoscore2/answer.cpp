@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cctype>
 
+#include "reward/videoscore2/json_scores.h"
 #include "reward/videoscore2/score_lines.h"
 
 namespace bestreel::videoscore2 {
@@ -171,6 +172,38 @@ void take_lines(const std::vector<ScoreLine>& lines, const Anchor& anchor, const
   }
 }
 
+/// What a label says elsewhere in the same part must be what its line says.
+void check_mentions(const std::vector<ScoreLine>& mentions, const Profile& profile,
+                    ParsedAnswer& answer) {
+  for (const ScoreLine& mention : mentions) {
+    ParsedScore& score = answer.scores[mention.dimension];
+    if (!score.score) continue;
+    const std::string& label = profile.dimensions[mention.dimension].label;
+    if (!mention.problem.empty()) {
+      remark(answer, fmt::format("'{}' has no score: {}", label, mention.problem));
+    } else if (mention.score && mention.score != score.score) {
+      remark(answer, fmt::format("'{}' has no score: both {} and {} are given for it", label,
+                                 *score.score, *mention.score));
+    } else {
+      continue;
+    }
+    score.score.reset();
+    score.offset = 0;
+  }
+}
+
+/// Score lines of the text outside its JSON, and of the JSON.
+std::vector<ScoreLine> read_lines(std::string_view text, const ScoreLineReader& reader) {
+  const JsonScores json = json_scores(text, reader);
+  if (json.lines.empty()) return reader.read(text);
+  std::string outside(text);
+  std::fill(outside.begin() + static_cast<std::ptrdiff_t>(json.begin),
+            outside.begin() + static_cast<std::ptrdiff_t>(json.end), ' ');
+  std::vector<ScoreLine> lines = reader.read(outside);
+  lines.insert(lines.end(), json.lines.begin(), json.lines.end());
+  return lines;
+}
+
 void add_verdict(const Profile& profile, const std::vector<ScoreLine>& lines,
                  ParsedAnswer& answer) {
   answer.complete = std::all_of(answer.scores.begin(), answer.scores.end(),
@@ -223,7 +256,7 @@ ParsedAnswer parse_answer(std::string_view text, const Profile& profile) {
   const ScoreLineReader reader(profile);
   Anchor anchor = find_anchor(text, low, profile, reader, answer);
   const std::string_view final_part = text.substr(anchor.begin, anchor.end - anchor.begin);
-  std::vector<ScoreLine> lines = reader.read(final_part);
+  std::vector<ScoreLine> lines = read_lines(final_part, reader);
   if (anchor.numbered_block) {
     if (is_whole_block(final_part, lines, profile, true)) {
       answer.remarks.push_back(
@@ -240,6 +273,7 @@ ParsedAnswer parse_answer(std::string_view text, const Profile& profile) {
       think != kNowhere && think < anchor.rationale_end ? think + kThinkBegin.size() : 0;
   answer.rationale = text.substr(rationale, anchor.rationale_end - rationale);
   take_lines(lines, anchor, profile, answer);
+  check_mentions(reader.mentions(final_part), profile, answer);
   read_as_reference(low, profile, answer);
   add_verdict(profile, lines, answer);
   return answer;

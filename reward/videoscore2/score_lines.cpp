@@ -7,12 +7,10 @@
 #include <set>
 
 #include "reward/videoscore2/plain_text.h"
+#include "reward/videoscore2/score_number.h"
 
 namespace bestreel::videoscore2 {
 namespace {
-
-bool is_letter(char c) { return c >= 'a' && c <= 'z'; }
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 std::vector<std::string> words_of(std::string_view label) {
   std::vector<std::string> words(1);
@@ -45,108 +43,6 @@ std::set<std::string> spellings_of(std::string_view label) {
   return spellings;
 }
 
-/// Reads along plain text.
-class Cursor {
- public:
-  Cursor(std::string_view text, std::size_t at) : text_(text), at_(at) {}
-
-  std::size_t at() const { return at_; }
-  bool done() const { return at_ >= text_.size(); }
-  char peek() const { return done() ? '\0' : text_[at_]; }
-  void advance() { ++at_; }
-  bool skip(std::string_view set) {
-    const std::size_t begin = at_;
-    while (!done() && set.find(peek()) != std::string_view::npos) ++at_;
-    return at_ > begin;
-  }
-  bool take_word(std::string_view word) {
-    if (text_.substr(at_, word.size()) != word) return false;
-    const std::size_t end = at_ + word.size();
-    if (end < text_.size() && (is_letter(text_[end]) || is_digit(text_[end]))) return false;
-    at_ = end;
-    return true;
-  }
-  std::string digits() {
-    std::string value;
-    while (is_digit(peek())) value += peek(), ++at_;
-    return value;
-  }
-  std::string_view rest() const { return text_.substr(std::min(at_, text_.size())); }
-
- private:
-  std::string_view text_;
-  std::size_t at_;
-};
-
-struct Number {
-  std::size_t at = 0;  // in plain text
-  std::optional<int> score;
-  std::string problem;
-};
-
-/// What may stand between a separator and its number.
-constexpr std::string_view kWrappers = " ([{<";
-
-/// Does a second number follow that makes a range or a list of the first?
-bool another_number_follows(Cursor cursor) {
-  cursor.skip(" ,;&|");
-  if (cursor.peek() == '-' || cursor.peek() == '~') {
-    cursor.advance();
-  } else if (!cursor.take_word("to") && !cursor.take_word("or") && !cursor.take_word("and")) {
-    return is_digit(cursor.peek());
-  }
-  cursor.skip(" ");
-  return is_digit(cursor.peek());
-}
-
-/// A number at the cursor (behind wrappers), judged: a score is one whole number from 1 to 5.
-std::optional<Number> read_number(Cursor cursor) {
-  cursor.skip(kWrappers);
-  Number number{cursor.at(), std::nullopt, ""};
-  const std::size_t begin = cursor.at();
-  const bool sign = cursor.peek() == '-' || cursor.peek() == '+';
-  if (sign) cursor.advance();
-  if (!is_digit(cursor.peek())) return std::nullopt;
-  const std::string whole = cursor.digits();
-  std::string fraction;
-  if (cursor.peek() == '.' || cursor.peek() == ',') {
-    Cursor behind = cursor;
-    behind.advance();
-    fraction = behind.digits();
-    if (!fraction.empty()) cursor = behind;
-  }
-  std::string shown = sign ? "-" : "";
-  shown += whole.substr(0, 20);
-  if (!fraction.empty()) (shown += '.') += fraction.substr(0, 20);
-  const auto reject = [&](const std::string& why) {
-    number.problem = why;
-    return number;
-  };
-  number.at = begin;
-  if (sign || whole.size() != 1 || whole[0] < '1' || whole[0] > '5' ||
-      fraction.find_first_not_of('0') != std::string::npos) {
-    return reject(fmt::format("{} is no whole number from 1 to 5", shown));
-  }
-  if (is_letter(cursor.peek()) || cursor.peek() == '%' || cursor.peek() == PlainText::kOther) {
-    // "4th", "4%", "4½".
-    return reject(fmt::format("{} has something attached to it", shown));
-  }
-  Cursor scale = cursor;
-  scale.skip(" )]}>");
-  const bool slash = scale.peek() == '/';
-  if (slash) scale.advance();
-  if (slash || scale.take_word("out of") || scale.take_word("of")) {
-    scale.skip(" ");
-    if (scale.digits() != "5" || scale.peek() == '.') {
-      return reject(fmt::format("{} is not on a scale to 5", shown));
-    }
-    cursor = scale;
-  }
-  if (another_number_follows(cursor)) return reject("more than one number is given");
-  number.score = whole[0] - '0';
-  return number;
-}
-
 /// In what follows a label up to its end: a number right behind it, or behind a later colon (the
 /// label's description stands between).
 std::optional<Number> read_score(std::string_view plain, std::size_t begin) {
@@ -164,11 +60,19 @@ std::optional<Number> read_score(std::string_view plain, std::size_t begin) {
   if (colon || direct.peek() != '(') {
     if (auto number = read_number(direct)) return number;
   }
+  const auto on_other_scale = [&](std::size_t number_at) {
+    return names_other_scale(plain.substr(begin, number_at - begin));
+  };
   std::optional<Number> found;
   for (std::size_t i = cursor.at(); i < plain.size(); ++i) {
     if (plain[i] != ':' && plain[i] != '=' && plain[i] != '|') continue;
+    constexpr std::string_view kComparisons = "<>!~\x1a";  // ">=3" is no score
+    if (plain[i] == '=' && i > 0 && kComparisons.find(plain[i - 1]) != std::string_view::npos)
+      continue;
     const auto number = read_number(Cursor(plain, i + 1));
     if (!number) continue;
+    if (!found && number->score && on_other_scale(number->at))
+      return Number{number->at, std::nullopt, "its label names another scale than to 5"};
     if (found && found->score != number->score) {
       found->score.reset();
       found->problem = "more than one number is given";
@@ -210,9 +114,21 @@ int take_item_number(Cursor& cursor) {
   return std::stoi(digits);
 }
 
+/// "Correction: ...", and a number.
+bool begins_correction(std::string_view line) {
+  Cursor cursor(line, 0);
+  cursor.skip(" -#>([");
+  for (const std::string_view word :
+       {"correction", "corrections", "corrected", "erratum", "edit", "revision", "revised",
+        "update", "updated", "wait", "actually"})
+    if (cursor.take_word(word)) return holds_digit(cursor.rest());
+  return false;
+}
+
 }  // namespace
 
 ScoreLineReader::ScoreLineReader(const Profile& profile) {
+  dimensions_ = profile.dimensions.size();
   std::map<std::string, std::set<std::size_t>> owners;
   for (std::size_t i = 0; i < profile.dimensions.size(); ++i) {
     for (const std::string& spelling : spellings_of(profile.dimensions[i].label)) {
@@ -301,6 +217,73 @@ std::vector<ScoreLine> ScoreLineReader::read(std::string_view text) const {
     found.push_back(std::move(line));
   }
   return found;
+}
+
+std::vector<ScoreLine> ScoreLineReader::mentions(std::string_view text) const {
+  const PlainText plain = plain_text(text);
+  const std::string_view all = plain.text;
+  std::vector<ScoreLine> found;
+  for (std::size_t begin = 0; begin < all.size();) {
+    const std::size_t end = std::min(all.find('\n', begin), all.size());
+    const std::string_view line = all.substr(0, end);
+    bool labelled = false;
+    for (std::size_t i = begin; i < end; ++i) {
+      if (i > begin && (is_letter(all[i - 1]) || is_digit(all[i - 1]))) continue;
+      ScoreLine mention;
+      const auto label = match_label(line, i, mention.dimension);
+      if (!label) continue;
+      labelled = true;
+      Cursor cursor(line, *label);
+      cursor.skip(" ]}>)");
+      for (const std::string_view word : {"score", "rating", "is", "to", "becomes", "should be"})
+        if (cursor.take_word(word)) cursor.skip(" ");
+      cursor.skip(":=|-> \x1a");
+      const auto number = read_number(cursor);
+      i = *label - 1;
+      if (!number) continue;
+      mention.score = number->score;
+      mention.begin = plain.offset[i];
+      found.push_back(mention);
+    }
+    if (!labelled && begins_correction(line.substr(begin)))
+      for (std::size_t i = 0; i < dimensions_; ++i) {
+        ScoreLine correction;
+        correction.dimension = i;
+        correction.problem = "a correction follows that names no label";
+        found.push_back(correction);
+      }
+    begin = end + 1;
+  }
+  return found;
+}
+
+ScoreLine ScoreLineReader::judge(std::size_t dimension, std::string_view text) const {
+  const PlainText plain = plain_text(text);
+  ScoreLine line;
+  line.dimension = dimension;
+  line.end = text.size();
+  if (const auto number = read_number(Cursor(plain.text, 0))) {
+    line.score = number->score;
+    line.digit = plain.offset[number->at];
+    line.problem = number->problem;
+  } else {
+    line.problem = "its value is no number";
+  }
+  return line;
+}
+
+std::optional<std::size_t> ScoreLineReader::dimension_of(std::string_view text) const {
+  const PlainText plain = plain_text(text);
+  Cursor cursor(plain.text, 0);
+  cursor.skip(" ");
+  take_item_number(cursor);
+  std::size_t dimension = 0;
+  const auto end = match_label(plain.text, cursor.at(), dimension);
+  if (!end) return std::nullopt;
+  Cursor rest(plain.text, *end);
+  for (rest.skip(" "); rest.take_word("score") || rest.take_word("rating");) rest.skip(" ");
+  rest.skip(" :");
+  return rest.done() ? std::optional(dimension) : std::nullopt;
 }
 
 }  // namespace bestreel::videoscore2

@@ -31,6 +31,16 @@ class ScoreLineReader {
   /// In the order of the text. Labels without any number behind them are left out.
   std::vector<ScoreLine> read(std::string_view text) const;
 
+  /// Every place where a label has a number, at the start of a line or not, and corrections without
+  /// a label (those have a problem): no scores, but what a score must not contradict.
+  std::vector<ScoreLine> mentions(std::string_view text) const;
+
+  /// What stands behind a label, "3" or "4/5 (good)", as a line of its own.
+  ScoreLine judge(std::size_t dimension, std::string_view text) const;
+
+  /// Whose label a text is, and nothing else.
+  std::optional<std::size_t> dimension_of(std::string_view text) const;
+
  private:
   /// Where a label that begins at `begin` of plain text ends, and whose it is.
   std::optional<std::size_t> match_label(std::string_view plain, std::size_t begin,
@@ -39,6 +49,7 @@ class ScoreLineReader {
   /// Letters of each spelling ("texttovideoalignment", "textalignment") -> dimension.
   std::map<std::string, std::size_t> spellings_;
   std::size_t longest_ = 0;
+  std::size_t dimensions_ = 0;
 };
 
 }  // namespace bestreel::videoscore2

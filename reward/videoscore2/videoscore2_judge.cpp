@@ -46,7 +46,7 @@ void check(const VideoScore2Options& o) {
   if (o.rationale < 0)
     fail_usage("score", "--rationale must be a number of tokens or none but got {}", o.rationale);
   if (!(o.fps >= 0) || !std::isfinite(o.fps))
-    fail_usage("score", "--fps must be above 0 but got {}", o.fps);
+    fail_usage("score", "--judge-fps must be above 0 but got {}", o.fps);
   if (o.max_frames < 0 || o.max_frames == 1)
     fail_usage("score", "--max-frames must be at least 2 but got {}", o.max_frames);
   if (!(o.temperature >= 0) || !std::isfinite(o.temperature))

@@ -94,7 +94,7 @@ json slow_tokenizer(Files& files, const json& config) {
 }
 
 /// Replaces the added token of this content, else adds it.
-void add_token(json& root, std::int64_t id, const json& token) {
+void add_token(json& root, std::uint64_t id, const json& token) {
   json& list = root["added_tokens"];
   if (list.is_null()) list = json::array();
   if (!list.is_array()) return;  // refused where it is read
@@ -116,9 +116,9 @@ void add_token(json& root, std::int64_t id, const json& token) {
 
 void add_decoder_tokens(json& root, const json& decoder, const std::string& file) {
   for (const auto& [key, token] : decoder.items()) {
-    std::int64_t id = -1;
+    std::uint64_t id = 0;
     const auto [stop, error] = std::from_chars(key.data(), key.data() + key.size(), id);
-    if (error != std::errc() || stop != key.data() + key.size() || id < 0 || !token.is_object() ||
+    if (error != std::errc() || stop != key.data() + key.size() || !token.is_object() ||
         !token.contains("content") || !token["content"].is_string())
       fail("tokenizer_malformed", "tokenizer",
            "{}: its added_tokens_decoder must map ids to tokens with a content but does not: "
@@ -135,7 +135,7 @@ void add_old_tokens(json& root, const json& tokens, const std::string& file) {
       fail("tokenizer_malformed", "tokenizer",
            "{} must map tokens to ids but does not: download it again", file);
     const bool special = content.starts_with("<|") && content.ends_with("|>");
-    add_token(root, id.get<std::int64_t>(),
+    add_token(root, id.get<std::uint64_t>(),
               {{"content", content}, {"special", special}, {"normalized", false}});
   }
 }

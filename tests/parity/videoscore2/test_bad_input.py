@@ -122,7 +122,7 @@ def test_an_hour_of_video(author, judge, tmp_path):
     (dict(readings=3), "pass --temperature 0.7"),
     (dict(readings=0), "--readings must be at least 1"),
     (dict(temperature=-1), "--temperature must be 0 (greedy) or above"),
-    (dict(fps=-2), "--fps must be above 0"),
+    (dict(fps=-2), "--judge-fps must be above 0"),
     (dict(max_frames=1), "--max-frames must be at least 2"),
     (dict(rationale=-1), "--rationale must be"),
     (dict(threads=-1), "--threads must be"),
