@@ -63,10 +63,11 @@ int run_parse(const po::variables_map& given) {
   const std::string file = required_text(given, command, "file", "FILE, or - for stdin");
   const std::string bytes =
       file == "-" ? std::string(std::istreambuf_iterator<char>(std::cin), {}) : read_file(file);
-  const std::vector<std::string> outputs = read_recorded(bytes, file == "-" ? "stdin" : file);
+  const std::vector<RecordedAnswer> outputs = read_recorded(bytes, file == "-" ? "stdin" : file);
   std::size_t incomplete = 0, differing = 0;
   for (std::size_t i = 0; i < outputs.size(); ++i) {
-    const ParsedAnswer answer = parse_answer(outputs[i], videoscore2_profile());
+    ParsedAnswer answer = parse_answer(outputs[i].text, videoscore2_profile());
+    if (!outputs[i].problem.empty()) answer.remarks = {outputs[i].problem};
     incomplete += answer.complete ? 0 : 1;
     differing += answer.first_match_differs ? 1 : 0;
     if (given.count("json") != 0) {

@@ -61,7 +61,7 @@ std::optional<Number> read_score(std::string_view plain, std::size_t begin) {
     if (auto number = read_number(direct)) return number;
   }
   const auto on_other_scale = [&](std::size_t number_at) {
-    return names_other_scale(plain.substr(begin, number_at - begin));
+    return names_other_scale(plain.substr(begin, std::min<std::size_t>(number_at - begin, 240)));
   };
   std::optional<Number> found;
   for (std::size_t i = cursor.at(); i < plain.size(); ++i) {

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <chrono>
+
 #include "core/base/error.h"
 #include "safetensors_file.h"
 
@@ -102,6 +105,28 @@ INSTANTIATE_TEST_SUITE_P(
                    R"({"a":{"dtype":"U8","shape":[1],"shape":[2],"data_offsets":[0,1]}})", "0"),
                "twice"},
         Broken{"not_a_tensor", safetensors_bytes("{\"a\":7}", ""), "lacks a dtype"},
+        Broken{"list_for_a_tensor", safetensors_bytes("{\"a\":[1]}", ""), "lacks a dtype"},
+        Broken{"shape_no_list", one("\"F32\"", "1", "[0,4]", "0123"), "lacks a dtype"},
+        Broken{"list_in_shape", one("\"F32\"", "[[1]]", "[0,4]", "0123"), "no list of whole"},
+        Broken{"object_in_offsets", one("\"F32\"", "[1]", "[0,{}]", "0123"), "whole numbers"},
+        Broken{
+            "nested_metadata",
+            safetensors_bytes("{\"__metadata__\":{\"x\":" + std::string(100'000, '[') + "}}", ""),
+            "nested deeper"},
+        Broken{"nested_tensor", one("\"F32\"", std::string(100'000, '['), "[0,4]", ""),
+               "nested deeper"},
+        Broken{"many_dimensions",
+               one(
+                   "\"U8\"",
+                   "[1" +
+                       [] {
+                         std::string more;
+                         for (int i = 0; i < 100; ++i) more += ",1";
+                         return more;
+                       }() +
+                       "]",
+                   "[0,1]", "0"),
+               "dimensions"},
         Broken{"unknown_dtype", one("\"F33\"", "[1]", "[0,4]", "0123"), "unknown dtype"},
         Broken{"dtype_no_text", one("3", "[1]", "[0,4]", "0123"), "lacks a dtype"},
         Broken{"negative_dim", one("\"F32\"", "[-1]", "[0,4]", "0123"), "no list of whole"},
@@ -123,6 +148,23 @@ INSTANTIATE_TEST_SUITE_P(
         Broken{"hole_at_start", one("\"U8\"", "[1]", "[1,2]", "01"), "hole"},
         Broken{"trailing_bytes", one("\"U8\"", "[1]", "[0,1]", "0123"), "3 bytes follow"}),
     [](const auto& info) { return info.param.name; });
+
+// Time grows with the number of tensors and not with its square: twenty times as many take about
+// twenty times as long, where a quadratic reader takes four hundred.
+TEST(Safetensors, IsLinearInTheNumberOfTensors) {
+  const auto seconds = [](int count) {
+    std::string header = "{\"__metadata__\":{\"format\":\"pt\"}";
+    for (int i = 0; i < count; ++i)
+      header += ",\"layer." + std::to_string(i) +
+                ".weight\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}";
+    const std::string bytes = safetensors_bytes(header + "}", "");
+    const auto begin = std::chrono::steady_clock::now();
+    EXPECT_EQ(parse(bytes).size(), count);
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  };
+  const double few = std::max(seconds(5'000), 1e-3);
+  EXPECT_LT(seconds(100'000), 120 * few);
+}
 
 // Cutting a sound file at any byte is noticed.
 TEST(Safetensors, NoticesEveryTruncation) {

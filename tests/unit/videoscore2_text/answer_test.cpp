@@ -200,6 +200,165 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"number_of_next_item", "\n(1) visual quality:\n\n2. The prompt is followed.", "..."}),
     [](const auto& info) { return info.param.name; });
 
+/// The first line's value, over two sound lines.
+std::string with_first(const std::string& value) {
+  return "\n(1) visual quality: " + value +
+         "\n(2) text-to-video alignment: 3\n(3) physical/common-sense consistency: 2";
+}
+
+// A number that is a part of something else is no score, and the other lines keep theirs.
+TEST(ParseAnswer, TakesNoPartOfARangeAnArrowAComparisonACorrectionOrAScale) {
+  ASSERT_EQ(digits(parse_block(with_first("4"))), "432");
+  for (const char* value : {"2 -> 3",
+                            "2->3",
+                            "2 --> 3",
+                            "2 → 3",
+                            "2 ➔ 3",
+                            "2 => 3",
+                            "2 ⇒ 3",
+                            "3~4",
+                            "3 – 4",
+                            "3…4",
+                            "3..4",
+                            "3:4",
+                            "3 vs 4",
+                            "3 but 4",
+                            "3 (or 4)",
+                            "3 (maybe 4)",
+                            "3, maybe 4",
+                            "<3",
+                            "< 3",
+                            "<=3",
+                            ">3",
+                            ">=3",
+                            "≥3",
+                            "≤ 3",
+                            "~3",
+                            "≈3",
+                            "3+",
+                            "3 or more",
+                            "3 at most",
+                            "3 ± 1",
+                            "±3",
+                            "4 (strong fit)/10",
+                            "4 (good) out of 10",
+                            "4 (out of 10)",
+                            "4 (scale 1-10)",
+                            "4 [good] /10",
+                            "4 points out of 10",
+                            "4 stars of 10",
+                            "4分（满分10分）",
+                            "4分/10分",
+                            "4 (on a 10-point scale)",
+                            "2 (should be 3)",
+                            "2, no, 3",
+                            "2 (revised to 3)",
+                            "2 - actually 3",
+                            "2; corrected: 3",
+                            "3 (was 2)",
+                            "3点5",
+                            "3½",
+                            "③④",
+                            "$3-4$",
+                            "\\frac{3}{10}",
+                            "\\boxed{3.5}",
+                            "\\boxed{3}/10"}) {
+    EXPECT_EQ(digits(parse_block(with_first(value))), ".32") << value;
+  }
+  for (const char* label : {"visual quality (1-10): 4", "visual quality (out of 10): 4",
+                            "visual quality, scale 0 to 100: 4", "visual quality /10: 4"}) {
+    EXPECT_EQ(digits(parse_block("\n" + std::string(label) + "\ntext alignment: 3")), ".3.")
+        << label;
+  }
+}
+
+// A later line that says otherwise takes the score away, wherever the label stands in it.
+TEST(ParseAnswer, ALaterCorrectionTakesTheScoreAway) {
+  ASSERT_EQ(digits(parse_block(with_first("4") + "\nCorrection: visual quality: 4")), "432");
+  for (const char* later : {"Correction: visual quality: 3", "I revise my visual quality to 3",
+                            "So the visual quality should be 3.", "Visual quality -> 3"}) {
+    EXPECT_EQ(digits(parse_block(with_first("4") + "\n" + later)), ".32") << later;
+  }
+  EXPECT_EQ(digits(parse_block(with_first("4") + "\nCorrection: 3 for the first.")), "...");
+  EXPECT_EQ(digits(parse_block(with_first("4") + "\nNo correction is needed.")), "432");
+}
+
+// Signs of other scripts, LaTeX and numbers in circles are what a person reads them as.
+TEST(ParseAnswer, ReadsOtherScriptsAndLatex) {
+  for (const char* value : {"4。",
+                            "4分",
+                            "4 分",
+                            "4点",
+                            "4점",
+                            "4、",
+                            "4星",
+                            "4★",
+                            "４。",
+                            "「4」",
+                            "《4》",
+                            "④",
+                            "❹",
+                            "4️⃣",
+                            "$4$",
+                            "$$4$$",
+                            "\\(4\\)",
+                            "\\[4\\]",
+                            "\\boxed{4}",
+                            "$\\boxed{4}$",
+                            "\\textbf{4}",
+                            "\\frac{4}{5}",
+                            "$\\dfrac{4}{5}$",
+                            "4分/5分",
+                            "4分（很好）",
+                            "4 (good)/5",
+                            "4 stars",
+                            "<4>",
+                            "{4}",
+                            "4 (2 flaws)",
+                            "4 points out of 5"}) {
+    EXPECT_EQ(digits(parse_block(with_first(value))), "432") << value;
+  }
+  EXPECT_EQ(digits(parse_block("\n① visual quality: 4\n② text-to-video alignment: 3\n"
+                               "③ physical/common-sense consistency: 2")),
+            "432");
+  EXPECT_EQ(digits(parse_block("\n⑴ visual quality：4；⑵ text-to-video alignment：3；"
+                               "⑶ physical/common-sense consistency：2。")),
+            "432");
+}
+
+// JSON of any shape that names the labels is read by its structure.
+TEST(ParseAnswer, ReadsJson) {
+  const std::string fence = "\n```json\n", end = "\n```\n";
+  for (
+      const std::string json :
+      {R"({"visual quality": 4, "text-to-video alignment": 3, "physical/common-sense consistency": 2})",
+       R"({"visual_quality": "4/5", "text_alignment": "3", "physical_consistency": 2.0})",
+       R"({"scores": {"Visual Quality": {"score": 4, "reason": "seen: 2 artifacts"},
+            "Text-to-Video Alignment": {"rating": 3, "max": 5},
+            "Physical/Common-sense Consistency": {"reason": "1: it floats", "score": "2"}}})",
+       R"([{"dimension": "visual quality", "score": 4}, {"name": "text-to-video alignment", "value": 3},
+            {"criterion": "(3) physical/common-sense consistency", "rating": 2, "n": [1, 2]},])",
+       R"({"results": [{"aspect": "visual quality", "score": 4, "comment": "5 {of} \"6\""},
+            {"aspect": "text-to-video alignment", "score": 3},
+            {"aspect": "physical consistency", "score": 2}]})"}) {
+    EXPECT_EQ(digits(parse_block(fence + json + end)), "432") << json;
+    EXPECT_EQ(digits(parse_block("\n" + json)), "432") << json;
+  }
+  for (
+      const std::string json :
+      {R"({"visual quality": 3.5, "text-to-video alignment": 3, "physical consistency": 2})",
+       R"({"visual quality": {"score": 4, "out_of": 10}, "text alignment": 3, "physical consistency": 2})",
+       R"({"visual quality": [4, 5], "text alignment": 3, "physical consistency": 2})",
+       R"({"visual quality": {"first": 4, "second": 5}, "text alignment": 3, "physical consistency": 2})",
+       R"({"visual quality": null, "text alignment": 3, "physical consistency": 2})",
+       R"({"visual quality": 4, "visual_quality": 5, "text alignment": 3, "physical consistency": 2})"}) {
+    EXPECT_EQ(digits(parse_block("\n" + json)), ".32") << json;
+  }
+  const ParsedAnswer answer = parse(R"(<think>x</think>{"visual quality": {"score": "4"}})");
+  EXPECT_EQ(answer.scores[0].offset,
+            std::string(R"(<think>x</think>{"visual quality": {"score": ")").size());
+}
+
 // The offset points at the digit itself, in bytes of the whole text, behind multi-byte characters
 // too.
 TEST(ParseAnswer, OffsetsPointAtTheDigits) {
