@@ -149,6 +149,54 @@ TensorMap open_shards(const fs::path& folder, const std::string& index) {
   return tensors;
 }
 
+/// Weights under another name, or none: the end of a sentence, with the remedy.
+std::string what_is_there(const fs::path& base, const std::string& stem) {
+  std::vector<std::string> names;
+  std::error_code ignored;
+  for (const fs::directory_entry& entry : fs::directory_iterator(base, ignored))
+    names.push_back(entry.path().filename().string());
+  std::sort(names.begin(), names.end());
+  const auto first = [&](auto&& is) {
+    const auto at = std::find_if(names.begin(), names.end(), is);
+    return at == names.end() ? std::string() : at->substr(0, 100);
+  };
+  const auto ends = [](std::string_view name, std::initializer_list<std::string_view> all) {
+    return std::any_of(all.begin(), all.end(), [&](auto each) { return name.ends_with(each); });
+  };
+  // diffusers and transformers put a variant before the ending: model.fp16.safetensors,
+  // model.fp16-00001-of-00002.safetensors, model.safetensors.index.fp16.json.
+  const std::string variant = first([&](const std::string& name) {
+    return (name.starts_with(stem + ".") && name.ends_with(".safetensors")) ||
+           name.starts_with(stem + ".safetensors.index.");
+  });
+  if (!variant.empty())
+    return "has only a variant (" + variant +
+           "): save the model without `variant`, or, where it is "
+           "one file, rename it to " +
+           stem + ".safetensors";
+  const std::string shard = first([&](const std::string& name) {
+    return name.starts_with(stem + "-") && name.ends_with(".safetensors");
+  });
+  if (!shard.empty())
+    return "has shards without their index (" + shard + "): download " + stem +
+           ".safetensors.index.json too";
+  const std::string gguf = first([&](const std::string& name) { return ends(name, {".gguf"}); });
+  if (!gguf.empty()) return "has a GGUF file (" + gguf + "): download the safetensors of the model";
+  const std::string pickled = first([&](const std::string& name) {
+    return ends(name, {".bin", ".bin.index.json", ".pt", ".pth", ".ckpt"}) &&
+           name != "training_args.bin";
+  });
+  if (!pickled.empty())
+    return "has only pickled weights (" + pickled +
+           "), which can run code when they are loaded: "
+           "save them as safetensors";
+  const std::string other =
+      first([&](const std::string& name) { return name.ends_with(".safetensors"); });
+  if (!other.empty())
+    return "has neither, only " + other + ": download the files of the whole model";
+  return "has neither: download the checkpoint's safetensors files into it";
+}
+
 TensorMap open_folder(const std::string& folder, const std::string& stem) {
   const fs::path base(folder);
   std::error_code ignored;
@@ -165,13 +213,8 @@ TensorMap open_folder(const std::string& folder, const std::string& stem) {
     return tensors;
   }
   if (fs::exists(index, ignored)) return open_shards(base, index.string());
-  const bool pickled = fs::exists(base / "pytorch_model.bin", ignored) ||
-                       fs::exists(base / "pytorch_model.bin.index.json", ignored);
   fail("checkpoint_missing", "checkpoint", "{} must hold {}.safetensors or its index, but {}",
-       folder, stem,
-       pickled ? "has only pickled weights (pytorch_model.bin), which can run code when they are "
-                 "loaded: save it as safetensors"
-               : "has neither: download the checkpoint's safetensors files into it");
+       folder, stem, what_is_there(base, stem));
 }
 
 c10::ScalarType scalar_type(const Located& tensor) {

@@ -39,9 +39,9 @@ std::string render(const std::string& chat_template,
 
 /// A text from a file, fit for a sentence.
 std::string shown(const std::string& text) {
-  const std::string part = nlohmann::json(text.substr(0, 160))
+  const std::string part = nlohmann::json(text.substr(0, 400))
                                .dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
-  return text.size() > 160 ? part + "..." : part;
+  return text.size() > 400 ? part + "..." : part;
 }
 
 std::string unquoted(const std::string& text) { return text.substr(1, text.find_last_of('"') - 1); }

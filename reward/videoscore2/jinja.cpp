@@ -11,7 +11,7 @@
 namespace bestreel::videoscore2::jinja {
 namespace {
 
-constexpr std::int64_t kMaxSteps = 1'000'000;
+constexpr std::int64_t kMaxSteps = 100'000;
 constexpr int kMaxDepth = 400;  // of evaluation; bounds the stack
 
 struct Break {};
@@ -138,6 +138,7 @@ class Renderer {
     if (!all) refuse(node, "loops over what is no list");
     List chosen;
     for (Value& item : *all) {
+      const Step step(*this, node);
       Scope scope{{}, &around};
       bind(node, node.names, item, scope);
       if (!node.kids[1] || truth(evaluate(*node.kids[1], scope))) chosen.push_back(item);

@@ -35,7 +35,7 @@ Value map_of(std::vector<std::pair<std::string, Value>> items) {
 
 namespace {
 
-constexpr std::int64_t kMaxRange = 100'000;
+constexpr std::int64_t kMaxRange = 10'000;
 constexpr std::string_view kBlanks = " \t\n\r\v\f";
 
 template <typename... Args>
@@ -259,11 +259,12 @@ Value binary(std::string_view sign, const Value& left, const Value& right) {
     }
   }
   if (sign == "*" && left.text() != nullptr && is_whole(right)) {
+    const std::string& text = *left.text();
+    const std::int64_t times = text.empty() ? 0 : std::max<std::int64_t>(whole(right), 0);
+    if (times > static_cast<std::int64_t>(kMaxText / std::max<std::size_t>(text.size(), 1)))
+      refuse("makes a text of more than {} bytes", kMaxText);
     std::string all;
-    for (std::int64_t i = 0; i < whole(right); ++i) {
-      all = bounded(all + *left.text());
-      if (all.empty()) break;
-    }
+    for (std::int64_t i = 0; i < times; ++i) all += text;
     return all;
   }
   if (!is_number(left) || !is_number(right))
@@ -358,9 +359,11 @@ Value apply_filter(std::string_view name, const Value& value, const Arguments& g
     const auto items = items_of(value);
     if (!items) refuse("gives {} what is no list", who);
     std::string out;
-    for (std::size_t i = 0; i < items->size(); ++i)
-      out = bounded(out + (i > 0 && between != nullptr ? to_text(*between) : "") +
-                    to_text((*items)[i]));
+    for (std::size_t i = 0; i < items->size(); ++i) {
+      if (i > 0 && between != nullptr) out += to_text(*between);
+      out += to_text((*items)[i]);
+      if (out.size() > kMaxText) refuse("makes a text of more than {} bytes", kMaxText);
+    }
     return out;
   }
   if (name == "replace") {

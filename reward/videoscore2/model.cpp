@@ -31,6 +31,26 @@ std::string digest_of(const CheckpointConfig& config, const Tokenizer& tokenizer
   return sha256(text);
 }
 
+/// A tied model that brings a head of its own is two models: the versions of transformers do not
+/// agree on which one they run.
+void check_tied_head(const CheckpointConfig& config, const Checkpoint& checkpoint) {
+  if (!config.model.text.tie_word_embeddings || !checkpoint.has("lm_head.weight")) return;
+  for (const char* name :
+       {"model.language_model.embed_tokens.weight", "model.embed_tokens.weight"}) {
+    if (!checkpoint.has(name)) continue;
+    const at::Tensor head = checkpoint.tensor("lm_head.weight"),
+                     embedding = checkpoint.tensor(name);
+    if (head.nbytes() == embedding.nbytes() &&
+        std::memcmp(head.const_data_ptr(), embedding.const_data_ptr(), head.nbytes()) == 0)
+      continue;
+    fail("checkpoint_unsupported", "checkpoint",
+         "{}: config.json ties the head to the embeddings (tie_word_embeddings), but the weights "
+         "hold an lm_head.weight that differs from {}: set tie_word_embeddings to false where the "
+         "head is meant, or remove lm_head.weight where it is not",
+         config.folder, name);
+  }
+}
+
 }  // namespace
 
 Model::Model(CheckpointConfig config, Tokenizer tokenizer, const Weights& weights,
@@ -58,6 +78,7 @@ std::shared_ptr<const Model> Model::load(const std::string& folder, at::ScalarTy
          "different checkpoints",
          tokenizer.file(), tokenizer.vocabulary_size() - 1, config.model.text.vocab_size);
   const Checkpoint checkpoint = Checkpoint::open(folder);
+  check_tied_head(config, checkpoint);
   std::string digest = digest_of(config, tokenizer, checkpoint);
   const Weights weights(checkpoint.to(device), activations,
                         int8 ? int8_weights(checkpoint, digest) : Int8Weights{});

@@ -28,6 +28,8 @@ bool another_number_follows(Cursor cursor) {
     ahead.skip(" ");
     if (is_digit(ahead.peek())) return true;
   }
+  const std::string_view rest = cursor.rest();
+  if (rest.size() >= 3 && rest[0] == '(' && is_digit(rest[1]) && rest[2] == ')') return true;
   if (cursor.peek() == ':') {
     cursor.skip(": ");
   } else if (cursor.peek() == '-' || cursor.peek() == '~' || cursor.peek() == '=' ||
@@ -137,10 +139,12 @@ bool names_other_scale(std::string_view text) {
 }
 
 std::optional<Number> read_number(Cursor cursor) {
-  cursor.skip(kWrappers);
+  bool below = false;  // "<3" unless it is "<3>"
+  for (; !cursor.done() && kWrappers.find(cursor.peek()) != std::string_view::npos;
+       cursor.advance())
+    below = below || cursor.peek() == '<';
   Number number{cursor.at(), std::nullopt, ""};
   const std::size_t begin = cursor.at();
-  const bool below = cursor.before() == '<';  // "<3" unless it is "<3>"
   const bool sign = cursor.peek() == '-' || cursor.peek() == '+';
   if (sign) cursor.advance();
   if (!is_digit(cursor.peek())) return std::nullopt;
@@ -164,7 +168,8 @@ std::optional<Number> read_number(Cursor cursor) {
       fraction.find_first_not_of('0') != std::string::npos) {
     return reject(fmt::format("{} is no whole number from 1 to 5", shown));
   }
-  if (below && cursor.peek() != '>') return reject(fmt::format("less than {} is no score", shown));
+  if (below && cursor.rest().substr(0, 4).find('>') == std::string_view::npos)
+    return reject(fmt::format("less than {} is no score", shown));
   if (cursor.peek() == PlainText::kCounter) {
     cursor.advance();
     if (cursor.peek() == PlainText::kOther || is_digit(cursor.peek()))

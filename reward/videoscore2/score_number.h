@@ -19,7 +19,6 @@ class Cursor {
   std::size_t at() const { return at_; }
   bool done() const { return at_ >= text_.size(); }
   char peek() const { return done() ? '\0' : text_[at_]; }
-  char before() const { return at_ == 0 ? '\0' : text_[at_ - 1]; }
   void advance() { ++at_; }
   bool skip(std::string_view set) {
     const std::size_t begin = at_;

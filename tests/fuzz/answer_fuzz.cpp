@@ -1,10 +1,12 @@
-// Any text as an answer, as a recorded file, and as a model card.
+// Any text as an answer, as a recorded file, as a model card, and as a chat template.
 #include <cstdint>
 #include <cstdlib>
+#include <string>
 #include <string_view>
 
 #include "core/base/error.h"
 #include "reward/videoscore2/answer.h"
+#include "reward/videoscore2/chat_format.h"
 #include "reward/videoscore2/recorded.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -16,6 +18,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   try {
     read_recorded(text);
+  } catch (const bestreel::Error&) {
+  }
+  try {
+    chat_format(std::string(text), {{"eos_token", "<|im_end|>"}}, "fuzz");
   } catch (const bestreel::Error&) {
   }
   try {

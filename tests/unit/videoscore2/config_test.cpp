@@ -14,8 +14,12 @@ namespace {
 using nlohmann::json;
 
 const char* const kChat =
-    "{% if loop.first %}<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n{% endif %}"
-    "<|vision_start|><|video_pad|><|vision_end|>{% if x %}<|im_start|>assistant\n{% endif %}";
+    "{% for message in messages %}{% if loop.first and message['role'] != 'system' %}"
+    "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n{% endif %}"
+    "<|im_start|>{{ message['role'] }}\n{% for content in message['content'] %}"
+    "{% if content['type'] == 'video' %}<|vision_start|><|video_pad|><|vision_end|>"
+    "{% elif 'text' in content %}{{ content['text'] }}{% endif %}{% endfor %}<|im_end|>\n"
+    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
 
 class ConfigTest : public testing::Test {
  protected:
@@ -155,22 +159,147 @@ TEST_F(ConfigTest, NamesMissingAndBrokenFiles) {
   EXPECT_NE(sentence_.find("config.json"), std::string::npos) << sentence_;
 }
 
-// Verifies that the default system text is recognised in a ChatML template, and that templates of
-// other formats, or whose system text is computed, are not guessed at.
-TEST_F(ConfigTest, RecognisesTheChatFormat) {
-  EXPECT_EQ(default_system_text(kChat), "You are a helpful assistant.");
-  EXPECT_EQ(default_system_text("[INST] {{ text }} [/INST]"), std::nullopt);
-  std::string computed = kChat;
-  computed.replace(computed.find("You are"), 7, "{{ name }}");
-  EXPECT_EQ(default_system_text(computed), std::nullopt);
-  write("chat_template.json", {{"chat_template", "[INST]"}});
-  EXPECT_EQ(error_code(), "chat_format_unsupported");
+// Verifies that the template is found where transformers finds it, in its order, in every form that
+// it accepts, and that a folder without one is refused.
+TEST_F(ConfigTest, FindsTheChatTemplate) {
+  EXPECT_EQ(read().chat.system, "You are a helpful assistant.");
+  EXPECT_EQ(read().chat.source, "chat_template.json");
+  const auto with_system = [](const std::string& text) {
+    std::string chat = kChat;
+    return chat.replace(chat.find("You are a helpful assistant."), 28, text);
+  };
+  write("chat_template.json",
+        {{"chat_template",
+          json::array({{{"name", "other"}, {"template", "x"}},
+                       {{"name", "default"}, {"template", with_system("List.")}}})}});
+  EXPECT_EQ(read().chat.system, "List.");
   std::filesystem::remove(folder_ / "chat_template.json");
   EXPECT_EQ(error_code(), "chat_format_unsupported");
-  write("tokenizer_config.json", {{"chat_template", kChat}});
+  write("tokenizer_config.json",
+        {{"chat_template", {{{"name", "default"}, {"template", with_system("T.")}}}},
+         {"eos_token", {{"content", "<|im_end|>"}}}});
+  EXPECT_EQ(read().chat.system, "T.");
   EXPECT_EQ(read().chat.source, "tokenizer_config.json");
-  std::ofstream(folder_ / "chat_template.jinja") << kChat;
+  write("processor_config.json", {{"chat_template", with_system("P.")}});
+  EXPECT_EQ(read().chat.system, "P.");
+  std::ofstream(folder_ / "chat_template.jinja") << with_system("J.");
+  EXPECT_EQ(read().chat.system, "J.");
   EXPECT_EQ(read().chat.source, "chat_template.jinja");
+  write("chat_template.json", {{"chat_template", {{{"name", "tool_use"}, {"template", kChat}}}}});
+  EXPECT_EQ(error_code(), "chat_format_unsupported");
+  EXPECT_NE(sentence_.find("tool_use"), std::string::npos) << sentence_;
+}
+
+// Verifies that an adapter beside a model or instead of one is refused with the way to merge it.
+TEST_F(ConfigTest, RefusesAdapters) {
+  ASSERT_EQ(error_code(), "");
+  for (const char* name :
+       {"adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"}) {
+    write(name, json::object());
+    EXPECT_EQ(error_code(), "checkpoint_adapter") << name;
+    EXPECT_NE(sentence_.find("merge_and_unload"), std::string::npos) << sentence_;
+    std::filesystem::rename(folder_ / "config.json", folder_ / "away");
+    EXPECT_EQ(error_code(), "checkpoint_adapter") << name;
+    std::filesystem::rename(folder_ / "away", folder_ / "config.json");
+    std::filesystem::remove(folder_ / name);
+  }
+  EXPECT_EQ(error_code(), "");
+}
+
+// Verifies that what transformers 5 writes means the same: one rope object, theta inside.
+TEST_F(ConfigTest, ReadsRopeParameters) {
+  config_["rope_theta"] = 5e5;
+  write("config.json", config_);
+  EXPECT_EQ(read().model.text.rope_theta, 5e5);
+  json rope = config_["rope_scaling"];
+  config_.erase("rope_scaling");
+  write("config.json", config_);
+  EXPECT_EQ(error_code(), "checkpoint_unsupported");
+  rope["rope_theta"] = 2e4;
+  config_["rope_parameters"] = rope;
+  write("config.json", config_);
+  EXPECT_EQ(read().model.text.rope_theta, 2e4);  // of the two, that inside
+  EXPECT_EQ(read().model.text.mrope_section[1], 3);
+  rope.erase("rope_theta");
+  config_["rope_parameters"] = rope;
+  write("config.json", config_);
+  EXPECT_EQ(read().model.text.rope_theta, 5e5);
+  for (const json& wrong :
+       {json{{"rope_type", "yarn"}}, json{{"rope_theta", -1}}, json{{"partial_rotary_factor", 0.5}},
+        json{{"mrope_section", {1, 1, 1}}}}) {
+    json broken = rope;
+    broken.update(wrong);
+    config_["rope_parameters"] = broken;
+    write("config.json", config_);
+    EXPECT_EQ(error_code(), "checkpoint_unsupported") << wrong;
+  }
+  config_["rope_parameters"] = rope;
+  config_["vision_config"]["rope_parameters"] = {{"rope_type", "axial"}, {"rope_theta", 10000}};
+  write("config.json", config_);
+  EXPECT_EQ(error_code(), "");
+  config_["vision_config"]["rope_parameters"]["rope_theta"] = 5000;
+  write("config.json", config_);
+  EXPECT_EQ(error_code(), "checkpoint_unsupported");
+}
+
+// Verifies that embeddings are tied where either level says so.
+TEST_F(ConfigTest, TiesAtEitherLevel) {
+  json text = config_;
+  text.erase("vision_config");
+  for (const bool top : {false, true}) {
+    for (const bool nested : {false, true}) {
+      text["tie_word_embeddings"] = nested;
+      write("config.json", {{"model_type", "qwen2_5_vl"},
+                            {"vision_config", config_["vision_config"]},
+                            {"text_config", text},
+                            {"tie_word_embeddings", top}});
+      EXPECT_EQ(read().model.text.tie_word_embeddings, top || nested) << top << nested;
+    }
+  }
+}
+
+// Verifies that sliding layers are refused where they slide, by number or by name.
+TEST_F(ConfigTest, RefusesSlidingLayers) {
+  config_["layer_types"] = {"full_attention", "sliding_attention"};
+  write("config.json", config_);
+  EXPECT_EQ(error_code(), "");  // none slides while use_sliding_window is off
+  config_["use_sliding_window"] = true;
+  write("config.json", config_);
+  EXPECT_EQ(error_code(), "checkpoint_unsupported");
+  config_["layer_types"] = {"full_attention", "full_attention"};
+  write("config.json", config_);
+  EXPECT_EQ(error_code(), "");
+  config_["quantization_config"] = {{"quant_method", "awq"}};
+  write("config.json", config_);
+  EXPECT_EQ(error_code(), "checkpoint_unsupported");
+  EXPECT_NE(sentence_.find("quantization_config"), std::string::npos) << sentence_;
+}
+
+// Verifies where the pixel limits come from: their own keys, else `size`, else the class; a null is
+// none.
+TEST_F(ConfigTest, ReadsPixelLimits) {
+  const auto limits = [&](const json& processor) {
+    write("video_preprocessor_config.json", processor);
+    const ProcessorConfig c = read().processor;
+    return std::pair(c.min_pixels, c.max_pixels);
+  };
+  using P = std::pair<std::int64_t, std::int64_t>;
+  const json size = {{"shortest_edge", 3136}, {"longest_edge", 50176}};
+  EXPECT_EQ(limits({{"min_pixels", 784}, {"max_pixels", 7840}}), P(784, 7840));
+  EXPECT_EQ(limits({{"size", size}}), P(3136, 50176));
+  EXPECT_EQ(limits({{"size", size}, {"min_pixels", nullptr}, {"max_pixels", nullptr}}),
+            P(3136, 50176));
+  EXPECT_EQ(limits({{"size", size}, {"min_pixels", 784}, {"max_pixels", 7840}}), P(784, 7840));
+  EXPECT_EQ(limits({{"size", size}, {"max_pixels", 7840}}), P(3136, 7840));
+  EXPECT_EQ(limits({{"size", nullptr}, {"min_pixels", nullptr}}), P(128 * 784, 768 * 784));
+  for (const json& wrong : {json{{"height", 28}, {"width", 28}}, json(224), json::object()}) {
+    write("video_preprocessor_config.json", {{"size", wrong}});
+    EXPECT_EQ(error_code(), "checkpoint_unsupported") << wrong;
+  }
+  write("video_preprocessor_config.json", {{"min_pixels", 7840}, {"max_pixels", 784}});
+  EXPECT_EQ(error_code(), "checkpoint_unsupported");
+  write("processor_config.json", {{"video_processor", {{"size", size}}}});
+  EXPECT_EQ(read().processor.max_pixels, 50176);  // one file for all parts goes first
 }
 
 // Verifies that the digest follows every file that was read.
