@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
@@ -172,6 +174,98 @@ TEST(Tokenizer, RefusesUnsupportedParts) {
   EXPECT_TRUE(refused(changed("/model/ignore_merges", true), "ignore_merges"));
   EXPECT_EQ(changed("/model/continuing_subword_prefix", ""), "no error");
   EXPECT_EQ(changed("/post_processor", {{"type", "ByteLevel"}}), "no error");
+  // transformers 5 writes a template of the text alone; one that adds a token is another tokenizer.
+  const json text = {{"Sequence", {{"id", "A"}, {"type_id", 0}}}};
+  const json token = {{"SpecialToken", {{"id", "<|end|>"}, {"type_id", 0}}}};
+  const auto with = [](const json& single) {
+    return json{
+        {"type", "TemplateProcessing"}, {"single", single}, {"special_tokens", json::object()}};
+  };
+  EXPECT_EQ(changed("/post_processor", with(json::array({text}))), "no error");
+  EXPECT_TRUE(refused(changed("/post_processor", with(json::array({text, token}))), "post"));
+  EXPECT_TRUE(refused(changed("/post_processor", with(json::array({token}))), "post"));
+  EXPECT_TRUE(refused(changed("/post_processor", with(json::array())), "post"));
+}
+
+class TokenizerFolder : public testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = std::filesystem::path(testing::TempDir()) /
+              testing::UnitTest::GetInstance()->current_test_info()->name();
+    std::filesystem::remove_all(folder_);
+    std::filesystem::create_directories(folder_);
+  }
+  void write(const char* name, const std::string& text) const {
+    std::ofstream(folder_ / name, std::ios::binary) << text;
+  }
+  Ids encode(const std::string& text) const {
+    return Tokenizer::from_folder(folder_.string()).encode(text);
+  }
+  std::string error() const {
+    try {
+      Tokenizer::from_folder(folder_.string());
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "no error";
+  }
+  std::filesystem::path folder_;
+};
+
+// Verifies that vocab.json and merges.txt are the tokenizer that they were saved from, with the
+// added tokens of tokenizer_config.json or of the older added_tokens.json.
+TEST_F(TokenizerFolder, ReadsVocabularyAndMerges) {
+  json root = small();
+  write("tokenizer.json", root.dump());
+  const Ids want = encode("abab a<|end|>b<tool>");
+  ASSERT_EQ(std::count(want.begin(), want.end(), 259), 1);
+  std::filesystem::remove(folder_ / "tokenizer.json");
+  write("vocab.json", root["model"]["vocab"].dump());
+  write("merges.txt", "#version: 0.2\na b\r\nab ab\n\xC4\xA0 a\n\n");
+  EXPECT_NE(encode("a<|end|>b"), (Ids{97, 259, 98}));  // the control: it stands elsewhere
+  write("added_tokens.json", R"({"<|end|>": 259, "<tool>": 260})");
+  EXPECT_EQ(encode("abab a<|end|>b<tool>"), want);
+  write("added_tokens.json", "{}");
+  json decoder;
+  for (const json& token : root["added_tokens"])
+    decoder[std::to_string(token["id"].get<int>())] = token;
+  write("tokenizer_config.json",
+        json{{"added_tokens_decoder", decoder}, {"tokenizer_class", "Qwen2Tokenizer"}}.dump());
+  EXPECT_EQ(encode("abab a<|end|>b<tool>"), want);
+  for (const char* merges : {"a\n", "a b ab\n"}) {
+    write("merges.txt", merges);
+    EXPECT_NE(error().find("merges.txt"), std::string::npos) << error();
+  }
+  write("merges.txt", "a b\n");
+  write("tokenizer_config.json", R"({"tokenizer_class": "LlamaTokenizer"})");
+  EXPECT_NE(error().find("LlamaTokenizer"), std::string::npos) << error();
+  std::filesystem::remove(folder_ / "merges.txt");
+  EXPECT_NE(error().find("tokenizer.json"), std::string::npos) << error();
+}
+
+// Verifies that tokens which only tokenizer_config.json lists are tokens, that it may say the same
+// again, and that another id for the same token is refused.
+TEST_F(TokenizerFolder, AddsWhatTokenizerConfigLists) {
+  json root = small();
+  write("tokenizer.json", root.dump());
+  const Ids want = encode("a<|end|>b");
+  const std::string listed =
+      R"({"added_tokens_decoder": {"259": {"content": "<|end|>", "special": true}}})";
+  write("tokenizer_config.json", listed);
+  EXPECT_EQ(encode("a<|end|>b"), want);
+  root["added_tokens"] = nullptr;
+  write("tokenizer.json", root.dump());
+  EXPECT_EQ(encode("a<|end|>b"), want);
+  write("tokenizer_config.json", "{}");
+  EXPECT_NE(encode("a<|end|>b"), want);
+  write("tokenizer.json", small().dump());
+  for (const char* wrong : {R"({"added_tokens_decoder": {"300": {"content": "<|end|>"}}})",
+                            R"({"added_tokens_decoder": {"x": {"content": "<|end|>"}}})",
+                            R"({"added_tokens_decoder": {"259": {"special": true}}})",
+                            R"({"added_tokens_decoder": {"97": {"content": "<|new|>"}}})"}) {
+    write("tokenizer_config.json", wrong);
+    EXPECT_NE(error(), "no error") << wrong;
+  }
 }
 
 // A file whose parts contradict each other is refused.
