@@ -1,5 +1,5 @@
-// Streams, graphs and uploads on a device that is not the CPU: the fake accelerator, or the one that
-// BESTREEL_TEST_DEVICE names.
+// Streams, graphs and uploads on a device that is not the CPU: the fake accelerator, or the one
+// that BESTREEL_TEST_DEVICE names.
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/equal.h>
 #include <ATen/ops/full.h>

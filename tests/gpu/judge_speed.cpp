@@ -30,10 +30,10 @@ Asked read(const json& request, at::Device device, const Model& model) {
   const std::int64_t count = asked.grid[0] * asked.grid[1] * asked.grid[2];
   const VisionConfig& vision = model.config().model.vision;
   asked.ids.assign(30, 5);
-  asked.ids.insert(asked.ids.end(),
-                   static_cast<std::size_t>(count / vision.spatial_merge_size /
-                                            vision.spatial_merge_size),
-                   model.config().model.video_token_id);
+  asked.ids.insert(
+      asked.ids.end(),
+      static_cast<std::size_t>(count / vision.spatial_merge_size / vision.spatial_merge_size),
+      model.config().model.video_token_id);
   asked.ids.insert(asked.ids.end(), 20, 7);
   const std::int64_t width = 3 * vision.temporal_patch_size * vision.patch_size * vision.patch_size;
   asked.patches = nn::upload(at::randn({count, width}, at::kFloat), device);
@@ -97,8 +97,7 @@ void judge(const json& request, at::Device device) {
   timed("prefill, vision tower included", device, asked.rounds,
         [&] { prompt = model->prefill(asked.ids, asked.patches, asked.grid, 1.0); });
   // As many steps twice, and the one that records.
-  const std::int64_t least =
-      FixedStep::capacity_for(prompt.cache->length() + 2 * asked.steps + 1);
+  const std::int64_t least = FixedStep::capacity_for(prompt.cache->length() + 2 * asked.steps + 1);
   at::Tensor alone;
   for (const std::int64_t width : request["widths"]) {
     const at::Tensor row = decode(*model, asked, prompt, width, least);
@@ -110,7 +109,8 @@ void judge(const json& request, at::Device device) {
   }
   for (const std::int64_t times : request["capacities"])
     decode(*model, asked, prompt, request["widths"].front(), least * times);
-  tell_check("the hidden state is finite", alone.isfinite().all().item<bool>(), "after the last step");
+  tell_check("the hidden state is finite", alone.isfinite().all().item<bool>(),
+             "after the last step");
 }
 
 }  // namespace

@@ -1,0 +1,31 @@
+"""Text encoder and denoiser of Wan2.1-1.3B's size on this device, beside diffusers.
+
+480 x 832 x 81 frames is 32,760 tokens and 283 TFLOP a forward: 0.36 s at the peak of an H200.
+"""
+
+from common import Part, Sampler
+
+part = Part()
+part.needs_models("generator")
+folder = part.models / "generator"
+size = dict(width=32, height=32, frames=5) if part.toy else dict(width=832, height=480, frames=81)
+request = dict(folder=folder, steps=20, vae_dtype="fp32", **size)
+
+with Sampler(part, "engine, bf16"):
+    part.prefix = "engine, bf16: "
+    ours = part.speed("wan_speed", dict(request, dtype="bf16", rounds=1 if part.toy else 3, what=["encode", "denoise"]))
+if part.references and (part.references / "site").exists():
+    part.prefix = "diffusers, bf16: "
+    theirs = part.pythons("wan_reference.py", dict(request, rounds=1 if part.toy else 3))
+    part.prefix = ""
+    name = "denoiser forward"
+    if theirs.get(name):
+        part.value(f"{name}: engine over diffusers", ours[name] / theirs[name], "times the time")
+else:
+    part.prefix = ""
+    part.value("no diffusers in the bundle: the engine alone", 0)
+part.prefix = "engine, bf16, cuDNN's attention last: "
+part.speed("wan_speed", dict(request, dtype="bf16", rounds=1, what=["denoise"]), TORCH_CUDNN_SDPA_DEPRIORITIZED="1")
+# One step, its first included: it takes 5 to 10 times as long.
+part.prefix = "engine, fp32 on the same weights: "
+part.speed("wan_speed", dict(request, dtype="fp32", rounds=0, what=["denoise"]))
