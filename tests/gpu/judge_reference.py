@@ -8,6 +8,7 @@ import sys
 import time
 
 import torch
+import transformers
 from transformers import Qwen2_5_VLForConditionalGeneration
 
 
@@ -35,8 +36,10 @@ def main():
         return result
 
     begin = time.perf_counter()
+    since_5 = int(transformers.__version__.split(".")[0]) >= 5
+    dtype = "dtype" if since_5 else "torch_dtype"
     model = Qwen2_5_VLForConditionalGeneration.from_pretrained(
-        request["folder"], dtype=torch.bfloat16, attn_implementation="sdpa").eval().to(device)
+        request["folder"], attn_implementation="sdpa", **{dtype: torch.bfloat16}).eval().to(device)
     wait()
     tell("load", time.perf_counter() - begin, "s")
     config = model.config
@@ -52,16 +55,9 @@ def main():
     length = ids.shape[1]
     asked = dict(input_ids=ids, attention_mask=torch.ones_like(ids), pixel_values_videos=patches, video_grid_thw=grid,
                  second_per_grid_ts=torch.tensor([1.0], device=device), use_cache=True, logits_to_keep=1)
-    # Which ids are of the video: newer versions ask the caller.
-    kinds = torch.where(ids == config.video_token_id, 2, 0)
-
-    def prefill():
-        try:
-            return model(**asked)
-        except (TypeError, ValueError):
-            return model(**asked, mm_token_type_ids=kinds)
-
-    out = timed("prefill, vision tower included", prefill)
+    if since_5:  # which ids are of the video is the caller's to say
+        asked["mm_token_type_ids"] = torch.where(ids == config.video_token_id, 2, 0)
+    out = timed("prefill, vision tower included", lambda: model(**asked))
     delta = int(inner.rope_deltas)
     for width in request["widths"]:
         cache = copy.deepcopy(out.past_key_values)

@@ -22,9 +22,10 @@ import numpy as np
 import torch
 
 import command
+import models
 from common import GENERATOR, JUDGE, PROMPT, ROOT
 
-sys.path[:0] = [str(ROOT / "tests/parity/wan"), str(ROOT / "tests/cli")]
+sys.path.insert(0, str(ROOT / "tests/parity/wan"))
 LABELS = ("visual quality", "text-to-video alignment", "physical/common-sense consistency")
 BUDGET = 200
 STEPS = 8
@@ -110,11 +111,11 @@ def main():
     torch.set_num_threads(2)
     judge_values(binary, out)
     sampler_values(out)
-    import sizes
-    with tempfile.TemporaryDirectory() as scratch:
-        scratch = pathlib.Path(scratch)
-        full = shapes_of(sizes.full_size_judge(scratch / "judge"), sizes.full_size_generator(scratch / "generator"))
-    (out / "shapes.json").write_text(json.dumps(dict(full=full, toy=shapes_of(JUDGE, GENERATOR))))
+    shapes = {}
+    for kind in ("full", "toy"):
+        with tempfile.TemporaryDirectory() as scratch:
+            shapes[kind] = shapes_of(*models.configs(pathlib.Path(scratch), kind == "toy"))
+    (out / "shapes.json").write_text(json.dumps(shapes))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ def main():
     request = json.loads(open(sys.argv[1]).read())
     if request["site"]:
         sys.path.insert(0, request["site"])
+    # The two models need neither, and this diffusers fails on versions that are newer than itself.
+    sys.modules["transformers"] = sys.modules["peft"] = None
     import torch
     from diffusers import AutoencoderKLWan, WanTransformer3DModel
     torch.set_num_threads(request["threads"])

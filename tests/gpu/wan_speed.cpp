@@ -58,7 +58,7 @@ void decode(const Pipeline& pipeline, const VideoSize& size, int rounds, const s
              static_cast<std::streamsize>(host.nbytes()));
 }
 
-void wan(const json& request, at::Device device) {
+void sampler(const json& request, at::Device device) {
   if (request.contains("threads")) at::set_num_threads(request["threads"]);
   const Clock clock;
   LoadOptions options;
@@ -99,4 +99,4 @@ void wan(const json& request, at::Device device) {
 
 }  // namespace
 
-int main(int argc, char** argv) { return speed::run(argc, argv, wan); }
+int main(int argc, char** argv) { return speed::run(argc, argv, sampler); }

@@ -38,6 +38,9 @@ def measure(part, label):
     device = torch.device(part.device)
     wait = torch.cuda.synchronize if device.type == "cuda" else (lambda: None)
     names = ["default", "FLASH_ATTENTION", "CUDNN_ATTENTION", "EFFICIENT_ATTENTION", "MATH"]
+    if device.type == "cpu":
+        torch.set_num_threads(part.threads)
+        names = ["default", "CUDNN_ATTENTION", "MATH"]  # the second is not possible, which must be told, not fatal
 
     for name, shape in shapes(part.toy):
         make = dict(device=device, dtype=torch.bfloat16)

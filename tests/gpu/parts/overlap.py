@@ -9,7 +9,7 @@ import re
 import time
 
 import command
-from common import PROMPT, Part, Sampler
+from common import Part, Sampler
 
 part = Part()
 part.needs_models("judge", "generator-quick")
@@ -20,7 +20,8 @@ if part.toy:
 else:
     asked |= dict(n=4, size="832x480", frames=33, steps=20, rationale=200, guidance=5, fps=16)
 exports, seconds = [], {}
-for i, overlap in enumerate(("off", "on", "on", "off")):
+kinds = ("off", "on") if part.toy else ("off", "on", "on", "off")
+for i, overlap in enumerate(kinds):
     name = f"{overlap}, {'first' if overlap not in seconds else 'again'}"
     out, trace = part.work / f"overlap-{i}", part.work / f"overlap-{i}.trace.json"
     with Sampler(part, name):
@@ -28,7 +29,7 @@ for i, overlap in enumerate(("off", "on", "on", "off")):
         done = part.run("bestreel", *command.generate(out, overlap=overlap, trace=trace, **asked))
         seconds.setdefault(overlap, []).append(time.perf_counter() - begin)
     # What a model of random weights writes is scored all the same.
-    if not part.check(f"{name}: generate ends well", done.returncode == 0, (done.stderr or done.stdout)[-600:]):
+    if not part.check(f"{name}: generate ends well", done.returncode == 0, done.stderr[-600:]):
         continue
     part.value(f"{name}: whole process", seconds[overlap][-1], "s")
     ledger = re.search(r".*denoiser forwards in.*", done.stdout)
@@ -38,8 +39,8 @@ for i, overlap in enumerate(("off", "on", "on", "off")):
     part.data(f"{name}: time line", [[e["name"], e.get("tid"), e["ts"], e["dur"]] for e in spans[:5000]])
     made = part.run("bestreel", *command.export(out))
     exports.append(made.stdout.replace(str(out), "RUN"))
-    part.check(f"{name}: exports", made.returncode == 0 and PROMPT in made.stdout, made.stderr[-300:])
-part.check("overlap changes no byte of the exports", len(exports) == 4 and len(set(exports)) == 1,
+    part.check(f"{name}: exports", made.returncode == 0 and len(made.stdout.splitlines()) >= asked["n"], made.stderr[-300:])
+part.check("overlap changes no byte of the exports", len(exports) == len(kinds) and len(set(exports)) == 1,
            f"{len(set(exports))} kinds of {len(exports)}")
-if len(exports) == 4:
+if len(exports) == len(kinds):
     part.value("off over on, whole processes", min(seconds["off"]) / min(seconds["on"]), "times")

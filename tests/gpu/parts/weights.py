@@ -1,22 +1,17 @@
 """Checkpoints of full size in memory (/dev/shm), made at random: what is timed does not depend on the values.
 
-Configs are those of the shipped checkpoints with the sizes of Qwen2.5-VL-7B and Wan2.1-1.3B (tests/cli/sizes.py);
-names and shapes of the tensors come from the reference libraries, by way of the bundle (references/shapes.json).
+Names and shapes of the tensors come from the reference libraries, by way of the bundle (references/shapes.json).
 """
 
 import concurrent.futures
 import json
-import pathlib
 import shutil
 import struct
-import sys
 import time
 
-import common
+import command
+import models
 from common import Part
-
-sys.path.insert(0, str(common.ROOT / "tests/cli"))
-import sizes  # noqa: E402
 
 BLOCK = 1 << 25  # numbers made at once
 
@@ -91,13 +86,7 @@ def main():
     free = shutil.disk_usage(part.models).free
     if free < 1.05 * total:
         part.skip(f"{part.models} has {free / 1e9:.0f} GB free and the weights need {total / 1e9:.0f}")
-    judge, generator = part.models / "judge", part.models / "generator"
-    if part.toy:
-        shutil.copytree(sizes.JUDGE, judge, ignore=shutil.ignore_patterns("*.safetensors"))
-        shutil.copytree(sizes.GENERATOR, generator, ignore=shutil.ignore_patterns("*.safetensors"))
-    else:
-        sizes.full_size_judge(judge)
-        sizes.full_size_generator(generator)
+    judge, generator = models.configs(part.models, part.toy)
     work = files(judge, "model", shapes["judge"], count)
     for room, stem in (("transformer", "diffusion_pytorch_model"), ("vae", "diffusion_pytorch_model"), ("text_encoder", "model")):
         work += files(generator / room, stem, shapes[room], count if room == "text_encoder" else 1)
@@ -107,7 +96,7 @@ def main():
     for room in ("transformer", "vae"):
         name = "diffusion_pytorch_model.safetensors"
         (quick / room / name).symlink_to(generator / room / name)
-    sizes.edit(quick / "text_encoder/config.json", **shapes["quick_text_config"])
+    models.sizes.edit(quick / "text_encoder/config.json", **shapes["quick_text_config"])
     work += files(quick / "text_encoder", "model", shapes["quick_text"], 1)
     begin = time.monotonic()
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
@@ -118,9 +107,9 @@ def main():
         (folder / "ready").touch()
     part.value("weights written", written / 1e9, "GB")
     part.value("weights written, rate", written / 1e9 / seconds, "GB/s")
-    for folder in (judge, generator, quick):
-        done = part.run("bestreel", "inspect", folder, timeout=20)
-        part.check(f"bestreel inspect {pathlib.Path(folder).name}", done.returncode == 0, done.stderr[-300:])
+    for name, asked in (("plan", dict(model=generator, judge=judge)), ("quick plan", dict(model=quick, judge=judge))):
+        done = part.run("bestreel", *command.plan(device="cpu", **asked), timeout=30)
+        part.check(f"bestreel {name} reads the folders", done.returncode == 0, done.stderr[-300:])
 
 
 main()
