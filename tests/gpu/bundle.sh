@@ -44,13 +44,13 @@ PYTHONDONTWRITEBYTECODE=1 "$python" "$here/libraries.py" "$stage" "$here/bundle_
 
 # Reference values are computed once for the same checkpoints, scripts and versions.
 references=$root/build/gpu/references
-stamp=$(cat "$here/references.py" "$here/command.py" "$root/tests/requirements.txt" "$root/tests/cli/sizes.py" \
+stamp=$(cat "$here/references.py" "$here/models.py" "$root/tests/requirements.txt" "$root/tests/cli/sizes.py" \
   "$root"/examples/tinyworld/checkpoints/*/model.safetensors \
   "$root"/examples/tinyworld/checkpoints/generator/*/*.safetensors | sha256sum | cut -c1-16)
 if [ "$(cat "$references/stamp" 2>/dev/null)" != "$stamp" ]; then
   rm -rf "$references"
   mkdir -p "$references"
-  PYTHONDONTWRITEBYTECODE=1 "$python" "$here/references.py" "$bin" "$references" >"$references/log" 2>&1 ||
+  PYTHONDONTWRITEBYTECODE=1 "$python" "$here/references.py" "$references" >"$references/log" 2>&1 ||
     { tail -n 5 "$references/log" >&2; die "the reference values could not be computed (log: $references/log)"; }
   echo "$stamp" >"$references/stamp"
 fi

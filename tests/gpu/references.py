@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Reference values of the small checkpoints, and shapes of the large ones: references.py BIN OUT
+"""Reference values of the small checkpoints, and shapes of the large ones: references.py OUT
 
 Written where the pinned reference libraries are (tests/requirements.txt), carried in the bundle:
     judge.json, *.mp4      prompts, answers and digit distributions by transformers, greedy, fp32
@@ -11,7 +11,6 @@ import json
 import os
 import pathlib
 import re
-import subprocess
 import sys
 import tempfile
 
@@ -21,36 +20,31 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import numpy as np
 import torch
 
-import command
 import models
 from common import GENERATOR, JUDGE, PROMPT, ROOT
 
-sys.path.insert(0, str(ROOT / "tests/parity/wan"))
+sys.path[:0] = [str(ROOT / "tests/parity/wan"), str(ROOT / "tests/parity/videoscore2")]
 LABELS = ("visual quality", "text-to-video alignment", "physical/common-sense consistency")
 BUDGET = 200
 STEPS = 8
 
 
-def judge_values(binary, out):
-    """What the reference writes about two clips of the small generator, and the digits' distributions."""
+def judge_values(out):
+    """What the reference writes about two clips, and the digits' distributions."""
     from qwen_vl_utils import process_vision_info
     from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration
-    with tempfile.TemporaryDirectory() as scratch:
-        run = pathlib.Path(scratch) / "run"
-        subprocess.run([str(word) for word in [binary / "bestreel", *command.generate(
-            run, judges=["pixels"], n=2, steps=8)]], check=True, capture_output=True)
-        clips = sorted(path for path in run.rglob("c*.mp4"))
-        for clip in clips:
-            (out / clip.name).write_bytes(clip.read_bytes())
+    import clips
+
+    clips_made = [clips.write_clip(out / f"clip{seed}.mp4", 17, (64, 64), seed=seed) for seed in (0, 1)]
     model = Qwen2_5_VLForConditionalGeneration.from_pretrained(JUDGE, torch_dtype=torch.float32).eval()
     processor = AutoProcessor.from_pretrained(JUDGE)
     card = (JUDGE / "README.md").read_text()
     template = re.search(r'VS2_QUERY_TEMPLATE = Template\("""(.*?)"""\)', card, re.S).group(1)
     digits = torch.tensor([processor.tokenizer.convert_tokens_to_ids(str(d)) for d in range(1, 6)])
     videos = []
-    for clip in clips:
+    for clip in clips_made:
         conversation = [{"role": "user", "content": [
-            {"type": "video", "video": str(out / clip.name), "fps": 2.0},
+            {"type": "video", "video": str(clip), "fps": 2.0},
             {"type": "text", "text": template.replace("$t2v_prompt", PROMPT)}]}]
         text = processor.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True)
         _, frames = process_vision_info(conversation)
@@ -106,10 +100,10 @@ def shapes_of(judge, generator):
 
 
 def main():
-    binary, out = map(pathlib.Path, sys.argv[1:3])
+    out = pathlib.Path(sys.argv[1])
     out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(2)
-    judge_values(binary, out)
+    judge_values(out)
     sampler_values(out)
     shapes = {}
     for kind in ("full", "toy"):
