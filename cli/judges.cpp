@@ -11,8 +11,8 @@
 #include "core/base/fail.h"
 #include "examples/tinyworld/oracle_judge.h"
 #include "plugin/cascade.h"
+#include "reward/encoded_judge/encoded_judge.h"
 #include "reward/pixels/pixels_judge.h"
-#include "reward/through_file/through_file_judge.h"
 #ifdef BESTREEL_WITH_TORCH
 #include "core/nn/device.h"
 #include "reward/videoscore2/videoscore2_judge.h"
@@ -277,7 +277,7 @@ std::vector<JudgePtr> make_judges(const po::variables_map& given, const Command&
   std::vector<JudgePtr> judges;
   for (const std::string& spec : given["judge"].as<std::vector<std::string>>()) {
     judges.push_back(make_judge(spec, given, command));
-    if (from == "file") judges.back() = through_file(judges.back());
+    if (from == "file") judges.back() = encoded_judge(judges.back());
   }
   return judges;
 }

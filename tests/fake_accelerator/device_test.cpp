@@ -33,18 +33,18 @@ TEST(DeviceOnFake, UploadDoesNotWait) {
   EXPECT_TRUE(at::equal(there.cpu(), at::full({3}, 7.0f)));
 }
 
-// A lane has a stream of its own and is ordered after its making by an event, not by the host; what
-// others do later does not wait for it.
+// A context has a stream of its own and is ordered after its making by an event, not by the host;
+// what others do later does not wait for it.
 TEST(DeviceOnFake, LaneIsOrderedByEvents) {
   const c10::InferenceMode no_grad;
   const at::Device device = tested();
   const c10::Stream outside = current_stream(device);
   const std::int64_t counted = fake::registered() ? 1 : 0;
   fake::reset_counters();
-  const Lane lane(device, /*high_priority=*/true);
+  const StreamContext context(device, /*high_priority=*/true);
   EXPECT_EQ(fake::counters().events_recorded, counted);
   {
-    const Lane::Scope on(lane);
+    const StreamContext::Scope on(context);
     EXPECT_EQ(current_stream(device) == outside, device.is_cpu());
   }
   EXPECT_EQ(current_stream(device), outside);

@@ -21,7 +21,7 @@ def run(program, *arguments, name=None):
 
 
 # Alone first: what a process does with a new device.
-run("device_test", "--gtest_filter=Lane.MayBeTheFirstOnAGpu", name="device_test, first of all")
+run("device_test", "--gtest_filter=StreamContext.MayBeTheFirstOnAGpu", name="device_test, first of all")
 run("device_test")
 run("device_on_fake_test")
 run("sampler_on_device_test")

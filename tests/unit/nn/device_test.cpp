@@ -82,16 +82,16 @@ TEST(Graph, HostReadInAStepIsRefusedOnAGpu) {
   graph_replays(gpu);
 }
 
-void lane_orders(at::Device device) {
+void context_orders(at::Device device) {
   const c10::InferenceMode no_grad;
   const c10::Stream outside = current_stream(device);
   at::Tensor x = at::full({1000, 1000}, 2.0f).to(device), kept;
   x.mul_(4);
-  const Lane lane(device, /*high_priority=*/true);
+  const StreamContext context(device, /*high_priority=*/true);
   Event done;
   {
-    const Lane::Scope on(lane);
-    const Lane::Scope twice(lane);
+    const StreamContext::Scope on(context);
+    const StreamContext::Scope twice(context);
     EXPECT_EQ(current_stream(device) == outside, device.is_cpu());
     kept = x + 1;
     done = Event::mark(device);
@@ -101,21 +101,21 @@ void lane_orders(at::Device device) {
   EXPECT_EQ(kept.sum().item<double>(), 9e6);
 }
 
-// Work in a lane comes after what was asked before the lane was made, and a mark in it orders what
-// comes after; what it made outlives the scope.
-TEST(Lane, OrdersWorkOnTheCpu) { lane_orders(at::kCPU); }
-TEST(Lane, OrdersWorkOnAGpu) {
+// Work in a context comes after what was asked before the context was made, and a mark in it orders
+// what comes after; what it made outlives the scope.
+TEST(StreamContext, OrdersWorkOnTheCpu) { context_orders(at::kCPU); }
+TEST(StreamContext, OrdersWorkOnAGpu) {
   NEEDS_GPU();
-  lane_orders(device());
+  context_orders(device());
 }
 
-// The first thing that a process does with a device may be a lane. To be run alone
+// The first thing that a process does with a device may be a context. To be run alone
 // (--gtest_filter): after another test the device is no longer new.
-TEST(Lane, MayBeTheFirstOnAGpu) {
+TEST(StreamContext, MayBeTheFirstOnAGpu) {
   NEEDS_GPU();
   const c10::InferenceMode no_grad;
-  const Lane lane(device(), /*high_priority=*/true);
-  const Lane::Scope on(lane);
+  const StreamContext context(device(), /*high_priority=*/true);
+  const StreamContext::Scope on(context);
   EXPECT_EQ((at::ones({3}, at::TensorOptions(device())) + 1).sum().item<double>(), 6);
 }
 
