@@ -5,7 +5,7 @@
 #include <ATen/ops/equal.h>
 #include <ATen/ops/randn.h>
 
-#include "reward/videoscore2/fixed_step.h"
+#include "reward/videoscore2/captured_decode_step.h"
 #include "reward/videoscore2/model.h"
 #include "reward/videoscore2/sampling.h"
 #include "tests/gpu/speed.h"
@@ -42,20 +42,19 @@ Asked read(const json& request, at::Device device, const Model& model) {
 
 // The step as the judge takes it: recorded once, the chosen token read by the host each time.
 // Returns the hidden state of row 0 after the last step.
-at::Tensor decode(const Model& model, const Asked& asked, const Prompt& prompt, std::int64_t width,
-                  std::int64_t capacity) {
-  FixedStep step(model.language(), width, capacity);
+at::Tensor decode(const std::string& name, const Model& model, const Asked& asked,
+                  const Prompt& prompt, std::int64_t width, std::int64_t capacity) {
+  CapturedDecodeStep step(model.language(), width, capacity);
   for (std::int64_t row = 0; row < width; ++row) step.join(row, *prompt.cache);
   const std::int64_t begin = prompt.cache->length();
   std::vector<std::int64_t> chosen(static_cast<std::size_t>(width), 5);
   std::int64_t at = 0;
   const auto tokens = [&] {
-    std::vector<FixedStep::Token> all;
+    std::vector<CapturedDecodeStep::Token> all;
     for (const std::int64_t id : chosen) all.push_back({id, begin + at, prompt.position + at});
     ++at;
     return all;
   };
-  const std::string name = fmt::format("decode, batch {}, capacity {}", width, capacity);
   finish(asked.device);
   Clock clock;
   step.run(tokens());
@@ -97,10 +96,13 @@ void judge(const json& request, at::Device device) {
   timed("prefill, vision tower included", device, asked.rounds,
         [&] { prompt = model->prefill(asked.ids, asked.patches, asked.grid, 1.0); });
   // As many steps twice, and the one that records.
-  const std::int64_t least = FixedStep::capacity_for(prompt.cache->length() + 2 * asked.steps + 1);
+  const std::int64_t least =
+      CapturedDecodeStep::capacity_for(prompt.cache->length() + 2 * asked.steps + 1);
+  tell("capacity of the decode step", static_cast<double>(least), "tokens");
   at::Tensor alone;
   for (const std::int64_t width : request["widths"]) {
-    const at::Tensor row = decode(*model, asked, prompt, width, least);
+    const at::Tensor row =
+        decode(fmt::format("decode, batch {}", width), *model, asked, prompt, width, least);
     if (!alone.defined())
       alone = row;
     else  // 1: the width changes no bit of a score; else it belongs into the judge's id
@@ -108,7 +110,8 @@ void judge(const json& request, at::Device device) {
            at::equal(row, alone) ? 1 : 0, "");
   }
   for (const std::int64_t times : request["capacities"])
-    decode(*model, asked, prompt, request["widths"].front(), least * times);
+    decode(fmt::format("decode, {} times the capacity", times), *model, asked, prompt,
+           request["widths"].front(), least * times);
   tell_check("the hidden state is finite", alone.isfinite().all().item<bool>(),
              "after the last step");
 }

@@ -153,7 +153,11 @@ def main():
     real = sorted(path.name for path in (stage / "lib").iterdir() if path.name not in stubs)
     torch = importlib.util.find_spec("torch").origin
     version = re.search(r"__version__.*?'(.+?)'", (pathlib.Path(torch).parent / "version.py").read_text()).group(1)
-    manifest = dict(programs=[program.name for program in programs], libraries=real, stubs=len(stubs),
+    try:
+        commit = run("git", "-C", pathlib.Path(__file__).parent, "describe", "--always", "--dirty").strip()
+    except (OSError, subprocess.CalledProcessError):
+        commit = "unknown"
+    manifest = dict(commit=commit, programs=[program.name for program in programs], libraries=real, stubs=len(stubs),
                     missing_symbols=len(symbols), newest=newest_versions(stage), torch=version)
     (stage / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
     print(f"[bundle] {len(real)} libraries, {len(stubs)} stubs, {len(symbols)} symbols that no call reaches; asks for "

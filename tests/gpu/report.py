@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import pathlib
 import platform
 import subprocess
 
@@ -33,6 +34,8 @@ class Run:
         self.out, self.parts, self.answers = args.out, [], {}
         self.head = dict(machine(), device=args.device, sizes="toys" if context["toy"] else "full",
                          programs=str(args.bin or args.bundle), parts=args.parts)
+        if context["bundle"]:
+            self.head["commit"] = json.loads(pathlib.Path(context["bundle"], "manifest.json").read_text())["commit"]
 
     def add(self, part, answers):
         self.parts.append(part)

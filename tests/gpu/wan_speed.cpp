@@ -74,27 +74,25 @@ void sampler(const json& request, at::Device device) {
   settings.steps = request["steps"];
   pipeline->check_size(settings.size);
   const int rounds = request["rounds"];
-  for (const std::string what : request["what"]) {
-    if (what == "decode") {
-      decode(*pipeline, settings.size, rounds, request.value("out", ""));
-      continue;
+  const auto asked = request["what"].get<std::vector<std::string>>();
+  const auto wanted = [&](const char* what) {
+    return std::find(asked.begin(), asked.end(), what) != asked.end();
+  };
+  ConditioningPtr conditioning;
+  if (wanted("encode") || wanted("denoise")) {
+    // Twice, each with its loading: as for two waves of candidates.
+    for (const char* wave : {"first", "second"}) {
+      const Clock encoding;
+      conditioning = pipeline->encode(kPrompt, "");
+      finish(device);
+      tell(fmt::format("text encoder, loaded for the {} wave, two prompts", wave),
+           encoding.seconds(), "s");
+      pipeline->free_text_encoder();
+      if (!wanted("encode")) break;
     }
-    const auto conditioning = pipeline->encode(kPrompt, "");
-    if (what == "encode") {
-      // Twice, each with its loading: as for two waves.
-      for (const char* wave : {"first", "second"}) {
-        pipeline->free_text_encoder();
-        finish(device);
-        const Clock encoding;
-        pipeline->encode(kPrompt, "");
-        finish(device);
-        tell(fmt::format("text encoder, loaded for the {} wave, two prompts", wave),
-             encoding.seconds(), "s");
-      }
-    }
-    pipeline->free_text_encoder();
-    if (what == "denoise") denoise(*pipeline, conditioning, settings, rounds);
   }
+  if (wanted("denoise")) denoise(*pipeline, conditioning, settings, rounds);
+  if (wanted("decode")) decode(*pipeline, settings.size, rounds, request.value("out", ""));
 }
 
 }  // namespace

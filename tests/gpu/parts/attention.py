@@ -26,7 +26,7 @@ def shapes(toy):
         ("tower, windows", dict(q=(24, 16, 64, 80), kv=(24, 16, 64, 80))),
         ("tower, whole frames", dict(q=(5, 16, patches, 80), kv=(5, 16, patches, 80))),
         ("denoiser, self", dict(q=(1, 12, long, 128), kv=(1, 12, long, 128))),
-        ("denoiser, text", dict(q=(1, 12, long, 128), kv=(1, 12, text, 128), mask=(1, 1, 1, text))),
+        ("denoiser, text", dict(q=(1, 12, long, 128), kv=(1, 12, text, 128), mask=(1, 1, 1, text), rows=long)),
         ("video decoder", dict(q=(1, 1, pixels, 384), kv=(1, 1, pixels, 384))),
     ]
 
@@ -44,18 +44,24 @@ def measure(part, label):
 
     for name, shape in shapes(part.toy):
         make = dict(device=device, dtype=torch.bfloat16)
-        q, k, v = torch.randn(shape["q"], **make), torch.randn(shape["kv"], **make), torch.randn(shape["kv"], **make)
+        # (heads, groups, tokens, head) seen through the layout that a projection leaves
+        q = torch.randn([shape["q"][i] for i in (2, 0, 1, 3)], **make).permute(1, 2, 0, 3)
+        k, v = torch.randn(shape["kv"], **make), torch.randn(shape["kv"], **make)
         if "expand" in shape:
             k, v = k.expand(shape["expand"]), v.expand(shape["expand"])
         mask = torch.zeros(shape["mask"], **make) if "mask" in shape else None
-        if mask is not None and mask.shape[2] == 1:
-            mask = mask.expand(-1, -1, q.shape[2], -1)  # a stride of zero
+        if "rows" in shape:
+            mask = mask.expand(-1, -1, shape["rows"], -1)  # a stride of zero
 
         def attend():
             return scaled_dot_product_attention(q, k, v, mask, is_causal=shape.get("causal", False))
 
-        exact = scaled_dot_product_attention(q.float(), k.float(), v.float(), None if mask is None else mask.float(),
-                                             is_causal=shape.get("causal", False)) if q.shape[2] < 4000 else None
+        try:
+            exact = scaled_dot_product_attention(q.float(), k.float(), v.float(), None if mask is None else mask.float(),
+                                                 is_causal=shape.get("causal", False))
+        except RuntimeError as error:  # memory
+            exact = None
+            part.value(f"{label}{name}: no fp32 result to compare with", str(error).splitlines()[0][:120])
         for backend in names:
             title = f"{label}{name}, {backend.lower()}"
             if backend == "MATH" and q.shape[2] > 8192 and k.shape[2] > 8192:
@@ -87,11 +93,12 @@ def measure(part, label):
                 part.value(title + ", in a graph", recorded)
                 if backend == "default":
                     part.check(f"{title} can be recorded", recorded == "recorded", recorded)
-            if exact is not None:
-                worst = (out.float() - exact).abs().max().item()
-                part.value(title + ", largest difference to fp32", worst)
-                if backend == "default":
-                    part.check(f"{title} is right", worst < 0.05, f"{worst:.1e} in bf16")
+            if exact is None:
+                continue
+            worst = (out.float() - exact).abs().max().item()
+            part.value(title + ", largest difference to fp32", worst)
+            if backend == "default":
+                part.check(f"{title} is right", worst < 0.05, f"{worst:.1e} in bf16")
 
 
 def record(torch, attend):

@@ -3,7 +3,7 @@
 from common import Part, Sampler
 
 part = Part()
-part.needs_models("generator")
+part.needs_models("generator-quick")
 size = dict(width=32, height=32, frames=5) if part.toy else dict(width=832, height=480, frames=81)
 made = {}
 # NVIDIA_TF32_OVERRIDE=0 forbids TF32 to cuBLAS and cuDNN, whatever a program asks for.
@@ -12,7 +12,7 @@ for name, dtype, environment in (("fp32, no TF32", "fp32", dict(NVIDIA_TF32_OVER
     out = part.models / f"frames-{dtype}-{len(made)}"
     part.prefix = f"{name}: "
     with Sampler(part, name):
-        part.speed("wan_speed", dict(folder=part.models / "generator", steps=20, dtype="bf16", vae_dtype=dtype,
+        part.speed("wan_speed", dict(folder=part.models / "generator-quick", steps=20, dtype="bf16", vae_dtype=dtype,
                                      rounds=1 if part.toy else 2, what=["decode"], out=out, **size), **environment)
     made[name] = out
 part.prefix = ""

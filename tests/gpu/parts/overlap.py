@@ -18,7 +18,7 @@ asked = dict(model=part.models / "generator-quick", judges=("pixels", part.model
 if part.toy:
     asked |= dict(n=2, size="32x32", frames=9, steps=2, rationale=4)
 else:
-    asked |= dict(n=4, size="832x480", frames=33, steps=20, rationale=200, guidance=5, fps=16)
+    asked |= dict(n=4, size="832x480", frames=33, steps=14, rationale=200, guidance=5, fps=16)
 exports, seconds = [], {}
 kinds = ("off", "on") if part.toy else ("off", "on", "on", "off")
 for i, overlap in enumerate(kinds):

@@ -47,7 +47,6 @@ if result:
     for step in range(expected["request"]["steps"]):
         one = slice(step * size, (step + 1) * size)
         worst = far(ours[one], theirs[one])
-        part.value(f"latents after step {step + 1} beside diffusers: difference", worst)
         part.check(f"latents after step {step + 1} equal", worst <= LIMIT, f"{worst:.1e}, allowed {LIMIT:.0e}")
     ours, theirs = (folder / "frames.u8").read_bytes(), (part.references / "frames.u8").read_bytes()
     levels = [abs(a - b) for a, b in zip(ours, theirs, strict=True)]
@@ -62,12 +61,12 @@ result, _ = dump("judge_dump", "judge", dict(
 if result:
     for one, ours in zip(expected["videos"], result["results"], strict=True):
         name = one["video"]
-        if not part.check(f"{name}: is judged", "dimensions" in ours, json.dumps(ours)[:300]):
+        if not part.check(f"{name}: is judged", "dimensions" in ours, ours.get("error", "")):
             continue
         part.check(f"{name}: the prompt's ids", ours["prompt_tokens"] == one["prompt_tokens"])
         part.check(f"{name}: the answer's ids", ours["output_tokens"] == one["output_tokens"],
                    f"{len(one['output_tokens'])} tokens")
         for dimension, p in zip(ours["dimensions"], one["probabilities"], strict=True):
             worst = max(abs(a - b) for a, b in zip(dimension["probabilities"], p, strict=True))
-            part.value(f"{name}: probabilities of the digits beside transformers: difference", worst)
-            part.check(f"{name}: probabilities equal", worst <= LIMIT, f"{worst:.1e}, allowed {LIMIT:.0e}")
+            part.check(f"{name}: probabilities of {dimension['name']} equal", worst <= LIMIT,
+                       f"{worst:.1e}, allowed {LIMIT:.0e}")

@@ -1,4 +1,4 @@
-"""Checkpoints of full size in memory (/dev/shm), made at random: what is timed does not depend on the values.
+"""Checkpoints of full size, made at random: what is timed does not depend on the values.
 
 Names and shapes of the tensors come from the reference libraries, by way of the bundle (references/shapes.json).
 """
@@ -13,6 +13,7 @@ import command
 import models
 from common import Part
 
+DIFFUSERS = "diffusion_pytorch_model.safetensors"
 BLOCK = 1 << 25  # numbers made at once
 
 
@@ -81,30 +82,31 @@ def main():
     part.needs_references()
     import torch
     shapes = json.loads((part.references / "shapes.json").read_text())["toy" if part.toy else "full"]
-    count = 1 if part.toy else 4
     total = sum(2 * volume(tensor) for tensors in shapes.values() if isinstance(tensors, list) for tensor in tensors)
     free = shutil.disk_usage(part.models).free
     if free < 1.05 * total:
         part.skip(f"{part.models} has {free / 1e9:.0f} GB free and the weights need {total / 1e9:.0f}")
     judge, generator = models.configs(part.models, part.toy)
-    work = files(judge, "model", shapes["judge"], count)
-    for room, stem in (("transformer", "diffusion_pytorch_model"), ("vae", "diffusion_pytorch_model"), ("text_encoder", "model")):
-        work += files(generator / room, stem, shapes[room], count if room == "text_encoder" else 1)
     # For runs of the whole program: the same with a text encoder of one layer, which loads at once.
     quick = part.models / "generator-quick"
-    shutil.copytree(generator, quick, ignore=shutil.ignore_patterns("*.safetensors*"))
+    shutil.copytree(generator, quick)
     for room in ("transformer", "vae"):
-        name = "diffusion_pytorch_model.safetensors"
-        (quick / room / name).symlink_to(generator / room / name)
+        (quick / room / DIFFUSERS).symlink_to(generator / room / DIFFUSERS)
     models.sizes.edit(quick / "text_encoder/config.json", **shapes["quick_text_config"])
-    work += files(quick / "text_encoder", "model", shapes["quick_text"], 1)
-    begin = time.monotonic()
-    with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        jobs = [pool.submit(shard, torch, path, tensors, part.device, seed) for seed, (path, tensors) in enumerate(work)]
-        written = sum(job.result() for job in jobs)
+    count = 1 if part.toy else 4
+    begin, written = time.monotonic(), 0
+    # What most parts need first: the limit may come before the rest.
+    for folder, room, stem, tensors in ((judge, "", "model", "judge"), (generator, "transformer", "", "transformer"),
+                                        (generator, "vae", "", "vae"), (quick, "text_encoder", "model", "quick_text"),
+                                        (generator, "text_encoder", "model", "text_encoder")):
+        work = files(folder / room, stem or "diffusion_pytorch_model", shapes[tensors], count if stem else 1)
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            jobs = [pool.submit(shard, torch, path, inside, part.device, seed)
+                    for seed, (path, inside) in enumerate(work)]
+            written += sum(job.result() for job in jobs)
+        if room in ("", "text_encoder"):
+            (folder / "ready").touch()
     seconds = time.monotonic() - begin
-    for folder in (judge, generator, quick):
-        (folder / "ready").touch()
     part.value("weights written", written / 1e9, "GB")
     part.value("weights written, rate", written / 1e9 / seconds, "GB/s")
     for name, asked in (("plan", dict(model=generator, judge=judge)), ("quick plan", dict(model=quick, judge=judge))):
