@@ -37,7 +37,7 @@ for program in "${programs[@]}"; do
   strip -o "$stage/bin/$program" "$bin/$program"
   # The build's folders mean nothing elsewhere; LD_LIBRARY_PATH says where the libraries are.
   echo "file(RPATH_REMOVE FILE \"$stage/bin/$program\")" >"$stage/rpath.cmake"
-  cmake -P "$stage/rpath.cmake"
+  cmake -P "$stage/rpath.cmake" 2>/dev/null
 done
 rm "$stage/rpath.cmake"
 PYTHONDONTWRITEBYTECODE=1 "$python" "$here/libraries.py" "$stage" "$here/bundle_libraries.txt"
@@ -56,16 +56,16 @@ if [ "$(cat "$references/stamp" 2>/dev/null)" != "$stamp" ]; then
 fi
 cp -r "$references" "$stage/references"
 rm -f "$stage/references/log"
-# diffusers is the one reference library that the other machine lacks; it is Python alone.
+# diffusers is the one reference library that the other machine lacks; it is Python alone. Models, no pipelines.
 site=$("$python" -c 'import importlib.util, pathlib; print(pathlib.Path(importlib.util.find_spec("diffusers").origin).parents[1])')
 mkdir -p "$stage/references/site"
-(cd "$site" && find diffusers diffusers-*.dist-info -name '*.py' -o -name METADATA) |
+(cd "$site" && find diffusers diffusers-*.dist-info -path diffusers/pipelines -prune -o \( -name '*.py' -o -name METADATA \) -print) |
   tar -C "$site" -cf - -T - | tar -C "$stage/references/site" -xf -
 
 echo "[bundle] $(du -sm "$stage" | cut -f1) MB, $(find "$stage/lib" -type f | wc -l) libraries"
 [ -n "${scratch:-}" ] || exit 0
 mkdir -p "$(dirname "$out")"
-tar -C "$stage" --sort=name --owner=0 --group=0 --mtime=@0 -cf - . | xz -T2 -6 >"$out.part"
+tar -C "$stage" --sort=name --owner=0 --group=0 --mtime=@0 -cf - . | xz -T1 --x86 --lzma2=preset=6,dict=64MiB >"$out.part"
 size=$(stat -c %s "$out.part")
 [ "$size" -lt "$largest" ] || die "$out would have $size bytes, but at most $largest may travel: see $out.part"
 mv "$out.part" "$out"
