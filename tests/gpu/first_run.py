@@ -167,7 +167,6 @@ def main():
                              values=[], checks=[], data={}), known[name][2])
             else:
                 run.add(run_part(name, round(limit), context_file, args.out), known[name][2])
-            shutil.rmtree(work / name, ignore_errors=True)
     print(f"{time.monotonic() - begin:.0f} s; results: {args.out / 'first_run.md'}, {args.out / 'first_run.json'}")
     return 1 if any(part["state"] == "FAIL" for part in run.parts) else 0
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Fills STAGE/lib for the programs in STAGE/bin: libraries.py STAGE LIST
+"""Fills STAGE/lib for the programs in STAGE/bin and the modules that they open, which lie in STAGE/lib already:
+libraries.py STAGE LIST
 
 What LIST names is copied. Every other library that is asked for becomes an empty stub of the same name, since
 libav and OpenCV drag in some 120 that no call of ours reaches. The symbols that are then missing are defined by
@@ -68,7 +69,7 @@ def collect(stage, whole):
     """Copies what `whole` names; returns the names of the stubs."""
     here = search_path()
     torch = {path.name for folder in torch_folders() for path in folder.iterdir()}
-    todo = [path for path in sorted((stage / "bin").iterdir())]
+    todo = [*(stage / "bin").iterdir(), *(stage / "lib").iterdir()]
     seen, stubs = set(), set()
     while todo:
         for name in needed(todo.pop()):
@@ -140,8 +141,10 @@ def newest_versions(stage):
 def main():
     stage = pathlib.Path(sys.argv[1])
     lines = [line.strip() for line in open(sys.argv[2])]
+    programs = [*sorted((stage / "bin").iterdir()), *sorted((stage / "lib").iterdir())]
+    if "libtorch_cuda.so" not in needed(stage / "bin/bestreel"):
+        raise SystemExit("[bundle] bestreel was built without CUDA: configure where nvcc is found")
     stubs = collect(stage, {line for line in lines if line and not line.startswith("#")})
-    programs = sorted((stage / "bin").iterdir())
     write_stubs(stage, stubs, set())
     symbols = set().union(*(missing_symbols(stage, program)[0] for program in programs))
     write_stubs(stage, stubs, symbols)
@@ -157,7 +160,7 @@ def main():
         commit = run("git", "-C", pathlib.Path(__file__).parent, "describe", "--always", "--dirty").strip()
     except (OSError, subprocess.CalledProcessError):
         commit = "unknown"
-    manifest = dict(commit=commit, programs=[program.name for program in programs], libraries=real, stubs=len(stubs),
+    manifest = dict(commit=commit, programs=[path.name for path in programs], libraries=real, stubs=len(stubs),
                     missing_symbols=len(symbols), newest=newest_versions(stage), torch=version)
     (stage / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
     print(f"[bundle] {len(real)} libraries, {len(stubs)} stubs, {len(symbols)} symbols that no call reaches; asks for "
