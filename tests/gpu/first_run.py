@@ -26,17 +26,17 @@ import report
 
 # Name, seconds on a GPU, seconds with toy sizes, what it answers.
 PARTS = [
-    ("bundle", 25, 30, "the programs start with this machine's libraries"),
-    ("tests", 60, 60, "device tests, and the small judge and sampler beside this machine's CPU"),
-    ("reference", 40, 60, "the small checkpoints beside transformers 4.53.3 and diffusers 0.35.2"),
-    ("attention", 40, 30, "attention backends at the shapes that the models ask for"),
-    ("weights", 40, 30, "weights of full size, made at random on the device"),
-    ("judge", 90, 60, "the judge: load, tower, prefill, decode, beside transformers"),
-    ("denoiser", 60, 60, "text encoder and denoiser, beside diffusers"),
-    ("decoder", 40, 60, "the video decoder in fp32, TF32 and bf16"),
-    ("overlap", 140, 60, "judging while denoising, on against off"),
-    ("memory", 30, 30, "what is said when memory runs out, and what plan says"),
-    ("sanitizer", 40, 30, "compute-sanitizer over the device tests"),
+    ("bundle", 25, 120, "the programs start with this machine's libraries"),
+    ("tests", 60, 120, "device tests, and the small judge and sampler beside this machine's CPU"),
+    ("reference", 40, 120, "the small checkpoints beside transformers 4.53.3 and diffusers 0.35.2"),
+    ("attention", 40, 120, "attention backends at the shapes that the models ask for"),
+    ("weights", 40, 120, "weights of full size, made at random on the device"),
+    ("judge", 90, 120, "the judge: load, tower, prefill, decode, beside transformers"),
+    ("denoiser", 60, 120, "text encoder and denoiser, beside diffusers"),
+    ("decoder", 40, 120, "the video decoder in fp32, TF32 and bf16"),
+    ("overlap", 140, 120, "judging while denoising, on against off"),
+    ("memory", 30, 120, "what is said when memory runs out, and what plan says"),
+    ("sanitizer", 40, 120, "compute-sanitizer over the device tests"),
 ]
 
 

@@ -2,7 +2,7 @@
 """Reference values of the small checkpoints, and shapes of the large ones: references.py OUT
 
 Written where the pinned reference libraries are (tests/requirements.txt), carried in the bundle:
-    judge.json, *.mp4      prompts, answers and digit distributions by transformers, greedy, fp32
+    judge.json, *.mkv      prompts, answers and digit distributions by transformers, greedy, fp32
     sampler.json, *.f32    latents after each step and frames by diffusers, fp32
     shapes.json            names and shapes of the tensors of Qwen2.5-VL-7B, Wan2.1-1.3B, its VAE and UMT5-XXL
 """
@@ -23,31 +23,46 @@ import torch
 import models
 from common import GENERATOR, JUDGE, PROMPT, ROOT
 
-sys.path[:0] = [str(ROOT / "tests/parity/wan"), str(ROOT / "tests/parity/videoscore2")]
+sys.path.insert(0, str(ROOT / "tests/parity/wan"))
 LABELS = ("visual quality", "text-to-video alignment", "physical/common-sense consistency")
 BUDGET = 200
 STEPS = 8
+
+
+def write_clip(path, seed):
+    """A square that moves over noise, in lossless RGB: decoders differ by a level on anything else."""
+    import av
+    rng = np.random.default_rng(seed)
+    frames = np.repeat(rng.integers(60, 196, (1, 64, 64, 3), np.uint8), 17, 0)
+    for i, frame in enumerate(frames):
+        frame[24:40, 2 * i:2 * i + 16] = rng.integers(0, 256, 3) if i == 0 else frames[0, 24, 0]
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=8)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "bgr0"
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode(None))
+    return path
 
 
 def judge_values(out):
     """What the reference writes about two clips, and the digits' distributions."""
     from qwen_vl_utils import process_vision_info
     from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration
-    import clips
-
-    clips_made = [clips.write_clip(out / f"clip{seed}.mp4", 17, (64, 64), seed=seed) for seed in (0, 1)]
+    clips = [write_clip(out / f"clip{seed}.mkv", seed) for seed in (0, 1)]
     model = Qwen2_5_VLForConditionalGeneration.from_pretrained(JUDGE, torch_dtype=torch.float32).eval()
     processor = AutoProcessor.from_pretrained(JUDGE)
     card = (JUDGE / "README.md").read_text()
     template = re.search(r'VS2_QUERY_TEMPLATE = Template\("""(.*?)"""\)', card, re.S).group(1)
     digits = torch.tensor([processor.tokenizer.convert_tokens_to_ids(str(d)) for d in range(1, 6)])
     videos = []
-    for clip in clips_made:
+    for clip in clips:
         conversation = [{"role": "user", "content": [
             {"type": "video", "video": str(clip), "fps": 2.0},
             {"type": "text", "text": template.replace("$t2v_prompt", PROMPT)}]}]
         text = processor.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True)
-        _, frames = process_vision_info(conversation)
+        # Its default of 14 is the large model's.
+        _, frames = process_vision_info(conversation, image_patch_size=processor.video_processor.patch_size)
         inputs = processor(text=[text], videos=frames, fps=2.0, return_tensors="pt")
         with torch.no_grad():
             done = model.generate(**inputs, max_new_tokens=BUDGET, do_sample=False, output_logits=True,
