@@ -21,7 +21,7 @@ RANK = {"judge": ["{judge}"], "prompt": PROMPT, "threads": 1}
 
 BF16 = {"model-dtype": "bf16", "vae-dtype": "bf16", "dtype": "bf16"}
 INT8 = {"judge": ["{own_judge}"], "quantize": "int8"}
-SAMPLES = {"samples": 3, "temperature": 0.8, "judge-seed": 5}
+SAMPLES = {"samples": 3, "temperature": 0.8, "judge-seed": SEED}  # one seed in `generate`, where older flags are one
 HALVING = {"strategy": "halving", "n": 6, "rungs": "2,4", "finalists": 2}
 RACE = {"strategy": "race", "n": 5, "rungs": "2,4"}
 PREVIEWS = {"preview-decoder": "{preview_decoder}"}

@@ -32,7 +32,7 @@ def detail(a, b):
     if isinstance(a, list) and isinstance(b, list):
         if len(a) != len(b):
             return f"{len(a)} against {len(b)} of them"
-        return f"from number {next(i for i, pair in enumerate(zip(a, b)) if pair[0] != pair[1])} of {len(a)}"
+        return f"from index {next(i for i, pair in enumerate(zip(a, b)) if pair[0] != pair[1])} of {len(a)}"
     return f"{a} against {b}"
 
 
