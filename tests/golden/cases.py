@@ -15,7 +15,8 @@ SEED = 11
 PROMPT = "a large red circle moves right over a gray background"
 GENERATE = {
     "model": "{generator}", "judge": ["{judge}"], "prompt": PROMPT, "n": 4, "seed": SEED, "judge-seed": SEED,
-    "size": "64x64", "frames": 17, "fps": 4, "steps": 6, "guidance": 3, "threads": 1, "overlap": "off", "lossless": True,
+    "size": "64x64", "frames": 17, "fps": 4, "steps": 6, "guidance": 3, "threads": 1, "overlap": "off",
+    "lossless": True,
 }
 RANK = {"judge": ["{judge}"], "prompt": PROMPT, "threads": 1}
 
@@ -64,9 +65,8 @@ CASES = [
     made("best-of-n-bf16", BF16, ["tokens"]),
     made("best-of-n-lora", {"lora": ["{lora}:0.8"]}, ["tokens"]),
     made("best-of-n-int8", INT8, ["tokens"], unlike_in="expected"),
-    made("best-of-n-width-1", {"judge-slots": 1}, ["tokens"], unlike=None),
-    made("best-of-n-width-8", {"judge-slots": 8}, ["tokens"], unlike=None),
-    made("best-of-n-samples", SAMPLES, ["tokens"], unlike_in="expected"),
+    made("best-of-n-samples-width-1", SAMPLES | {"judge-slots": 1}, ["tokens"], unlike_in="expected"),
+    made("best-of-n-samples-width-8", SAMPLES | {"judge-slots": 8}, ["tokens"], unlike_in="expected"),
     made("best-of-n-from-file", {"judge-from": "file"}, ["tokens"], unlike_in="expected"),
     made("best-of-n-two-judges", {"judge": ["{judge}", "tinyworld-oracle"], "combine": "weights",
                                   "judge-weights": "1,2"}, ["tokens"], unlike_in="reward"),
@@ -93,8 +93,8 @@ CASES = [
     ranked("rank-width-8", {"judge-slots": 8}, unlike=None),
     ranked("rank-bf16", {"dtype": "bf16"}),
     ranked("rank-int8", INT8),
-    ranked("rank-samples", SAMPLES),
     ranked("rank-samples-width-1", SAMPLES | {"judge-slots": 1}),
+    ranked("rank-samples-width-8", SAMPLES | {"judge-slots": 8}),
     ranked("rank-no-rationale", {"rationale": "none"}),
     ranked("rank-from-file", {"judge-from": "file"}),
     ranked("rank-pixels", {"judge": ["pixels"]}, holds=()),

@@ -105,10 +105,10 @@ def control(current, cases, results, materials, folder):
         if case.name not in results:
             continue
         for facet, other in doctored(results[case.name]):
-            if facet not in seen or differences(results[case.name], other).keys() != {facet}:
+            found = differences(results[case.name], other).keys() == {facet}
+            if facet not in seen or not found:
                 seen.add(facet)
-                missed = differences(results[case.name], other).keys() != {facet}
-                yield f"control {facet}", "the least change in it is seen", not missed
+                yield f"control {facet}", f"the least change in it, made to {case.name}, is reported", found
     for command, changes, what in (("generate", {"seed": SEED + 1, "judge-seed": SEED + 1}, "frames"),
                                    ("rank", {"prompt": PROMPT.replace("red circle", "blue square")}, "expected")):
         case = next((each for each in cases if each.command == command and each.name in results), None)
@@ -132,7 +132,7 @@ def check_machines(base, current):
 
 
 def outcome(case, base, current):
-    """(line, whether it is as it should be, the expected differences that were there)."""
+    """(line, whether it is as it should be)."""
     lines, used, good = [], [], True
     for facet, sentence in differences(base, current).items():
         why = reason(case, facet)
@@ -161,7 +161,8 @@ def main():
     try:
         cases = selected(args.only)
     except KeyError as error:
-        sys.exit(f"[golden] --only must name cases of --list, but got {error.args[0]}")
+        print(f"[golden] --only must name cases of --list, but got {error.args[0]}", file=sys.stderr)
+        return 2
     base, current = Program("base", args.base_bin), Program("current", args.current_bin)
     begin = time.monotonic()
     try:
@@ -174,11 +175,12 @@ def main():
     width = max(len(case.name) for case in cases)
     bad, results = [], {}
     with concurrent.futures.ThreadPoolExecutor(max_workers=max(1, args.jobs)) as pool:
-        running = [(case, [pool.submit(run_case, program, case, materials, args.work / "runs" / program.side / case.name)
-                           for program in (base, current)]) for case in cases]
-        for case, pair in running:
+        running = {(case.name, program.side): pool.submit(run_case, program, case, materials,
+                                                          args.work / "runs" / program.side / case.name)
+                   for case in cases for program in (base, current)}
+        for case in cases:
             try:
-                of_base, of_current = [each.result() for each in pair]
+                of_base, of_current = [running[case.name, side].result() for side in ("base", "current")]
                 line, good = outcome(case, of_base, of_current)
                 results[case.name] = of_current
                 twin = results.get(case.unlike)
@@ -186,6 +188,9 @@ def main():
                     line, good = f"{line}; SAME {case.unlike_in} as {case.unlike}: its options say nothing", False
             except Failed as error:
                 line, good = f"FAILED {error}", False
+            except KeyboardInterrupt:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
             print(f"{case.name:{width}}  {line}", flush=True)
             bad += [] if good else [case.name]
     try:
@@ -201,4 +206,7 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

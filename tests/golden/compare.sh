@@ -68,6 +68,8 @@ build() {
 }
 
 mkdir -p "$work"
+exec 9>"$work/lock"
+flock -n 9 || die 1 "another comparison runs in $work: wait for its end"
 if [ -z "$base_build" ]; then
   full=$(git -C "$root" rev-parse --verify --quiet "$commit^{commit}") ||
     die 1 "--base must be a commit of this repository, but got $commit"

@@ -37,7 +37,7 @@ def lora(generator, file):
     for shard in sorted((generator / "transformer").glob("*.safetensors")):
         with safe_open(shard, "pt") as weights:
             for name in sorted(weights.keys()):
-                if not name.startswith("blocks.") or not name.endswith((".to_q.weight", ".to_v.weight", ".proj.weight")):
+                if not (name.startswith("blocks.") and name.endswith((".to_q.weight", ".to_v.weight", ".proj.weight"))):
                     continue
                 rows, columns = weights.get_slice(name).get_shape()
                 stem = "transformer." + name.removesuffix(".weight")

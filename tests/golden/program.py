@@ -160,7 +160,7 @@ def read_results(program, run, seed):
     for place, row in enumerate(rows, 1):
         label = label_of(row, seed)
         if label in found["reward"]:
-            raise Failed(f"{program.side}: two candidates of {run} have the label {label}: see label_of() in program.py")
+            raise Failed(f"{program.side}: {run} has two candidates that are {label}: see label_of() in program.py")
         found["order"][f"place {place}"] = label
         found["reward"][label] = reward_of(row)
         if is_winner(row):
