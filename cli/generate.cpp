@@ -13,10 +13,10 @@
 #include "cli/terminal.h"
 #include "core/base/fail.h"
 #include "core/base/file.h"
-#include "plugin/keep.h"
 #include "plugin/replay.h"
 #include "plugin/runs/cascade_view.h"
 #include "plugin/session.h"
+#include "plugin/video_sink.h"
 
 namespace bestreel::cli {
 namespace fs = std::filesystem;
@@ -83,7 +83,7 @@ double limit_of(const po::variables_map& given, const Command& command, const ch
   return value;
 }
 
-void print_ledger(std::ostream& out, const Ledger& ledger) {
+void print_ledger(std::ostream& out, const CostTotals& ledger) {
   out << fmt::format("{:g} denoiser forwards in {}, {} decodes in {}, {} judgements in {}",
                      ledger.forwards, duration_text(ledger.denoise_seconds),
                      ledger.decodes + ledger.previews,
@@ -112,9 +112,9 @@ int run_one(const po::variables_map& given, const Command& command, const Job& j
   SessionOptions options;
   options.settings = make_settings(given, command, judges);
   options.condition = {job.prompt, job.negative};
-  options.keep = mp4_keeper(out, {{"prompt", job.prompt}});
+  options.keep = mp4_sink(out, {{"prompt", job.prompt}});
   if (given.count("lossless") != 0)
-    options.keep_lossless = lossless_keeper(out, {{"prompt", job.prompt}});
+    options.lossless_sink = lossless_sink(out, {{"prompt", job.prompt}});
   const int threads = options.settings.threads, judging = judge_threads_of(given, command, threads);
   if (judging != threads) options.settings.judge_threads = judging;
   options.overlap = overlap_of(given, command, threads, judging);
@@ -150,14 +150,14 @@ int run_one(const po::variables_map& given, const Command& command, const Job& j
   }
   int code = outcome.view.winner.empty() ? kFailed : kDone;
   std::size_t lost = 0;
-  for (const Making& making : outcome.view.makings) {
-    if (making.end == Making::End::kFailed) {
-      std::cerr << fmt::format("{} failed: {}\n", making.id, printable(making.reason));
+  for (const TrajectoryRecord& trajectory : outcome.view.trajectories) {
+    if (trajectory.end == TrajectoryRecord::End::kFailed) {
+      std::cerr << fmt::format("{} failed: {}\n", trajectory.id, printable(trajectory.reason));
       code = kFailed;
       ++lost;
     }
   }
-  if (lost > 0 && lost == outcome.view.makings.size()) {
+  if (lost > 0 && lost == outcome.view.trajectories.size()) {
     std::cerr << fmt::format(
         "[generate] none of the {} candidates could be made: what all fail of is the checkpoint, "
         "the machine or a setting, not a seed\n",
@@ -244,7 +244,7 @@ int run_replay(const po::variables_map& given) {
           ? given["out"].as<std::string>()
           : (fs::path(directory) / fmt::format("replay-{}.mp4", candidate_name(candidate)))
                 .string());
-  const Keep keep = mp4_keeper(out.parent_path().string(), {{"prompt", view.settings.prompt}});
+  const VideoSink keep = mp4_sink(out.parent_path().string(), {{"prompt", view.settings.prompt}});
   const Replayed made = replay(
       directory, candidate, *engine, now,
       [&](const std::string&, const VideoPtr& video) { return keep(out.stem().string(), video); });

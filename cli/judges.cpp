@@ -11,8 +11,8 @@
 #include "core/base/fail.h"
 #include "examples/tinyworld/oracle_judge.h"
 #include "plugin/cascade.h"
+#include "reward/encoded_judge/encoded_judge.h"
 #include "reward/pixels/pixels_judge.h"
-#include "reward/through_file/through_file_judge.h"
 #ifdef BESTREEL_WITH_TORCH
 #include "core/nn/device.h"
 #include "reward/videoscore2/videoscore2_judge.h"
@@ -73,7 +73,7 @@ VideoScore2Options videoscore2_options(const std::string& folder, const po::vari
       }
     }
   }
-  if (given.count("readings") != 0) options.readings = given["readings"].as<int>();
+  if (given.count("readings") != 0) options.samples = given["readings"].as<int>();
   if (given.count("temperature") != 0) options.temperature = given["temperature"].as<double>();
   if (given.count("seed") != 0) options.seed = given["seed"].as<std::uint64_t>();
   if (precision_of(given)) options.weights = *precision_of(given);
@@ -277,7 +277,7 @@ std::vector<JudgePtr> make_judges(const po::variables_map& given, const Command&
   std::vector<JudgePtr> judges;
   for (const std::string& spec : given["judge"].as<std::vector<std::string>>()) {
     judges.push_back(make_judge(spec, given, command));
-    if (from == "file") judges.back() = through_file(judges.back());
+    if (from == "file") judges.back() = encoded_judge(judges.back());
   }
   return judges;
 }

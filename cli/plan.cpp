@@ -45,7 +45,7 @@ struct Row {
 std::vector<Row> rows_of(const Planned& planned) {
   std::vector<Row> rows{{"program and libraries", planned.request.process, "resident"}};
   if (planned.request.generator) {
-    const GeneratorNeed& g = *planned.request.generator;
+    const GeneratorEstimate& g = *planned.request.generator;
     rows.push_back({"denoiser", g.denoiser, "resident"});
     rows.push_back({"autoencoder", g.vae, "resident"});
     rows.push_back({"prompt's keys and values", g.conditioning, "resident"});
@@ -57,7 +57,7 @@ std::vector<Row> rows_of(const Planned& planned) {
     rows.push_back({"frames", g.video, "per finished video"});
   }
   for (std::size_t j = 0; j < planned.request.judges.size(); ++j) {
-    const JudgeNeed& judge = planned.request.judges[j];
+    const JudgeEstimate& judge = planned.request.judges[j];
     const std::string name =
         planned.request.judges.size() > 1 ? fmt::format("judge {}", j + 1) : "judge";
     if (judge.weights > 0) rows.push_back({name, judge.weights, "resident"});
@@ -118,7 +118,7 @@ void print_table(const Planned& planned, const MachineRates& rates, const PlanSe
   }
   const bool language_models =
       std::any_of(planned.request.judges.begin(), planned.request.judges.end(),
-                  [](const JudgeNeed& judge) { return judge.max_slots > 1; });
+                  [](const JudgeEstimate& judge) { return judge.max_slots > 1; });
   if (language_models)
     std::cout << fmt::format("{} readings are decoded together\n", planned.plan.slots);
   if (!planned.from_headers)

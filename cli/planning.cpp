@@ -68,7 +68,7 @@ void add_generator(Planned& planned, const po::variables_map& given, const Comma
   options.prompt_tokens = tokens_of(word_of(given, "prompt", std::string(200, ' ')).size());
   options.negative_tokens = tokens_of(word_of(given, "negative", "").size());
   const wan::GeneratorSize size = wan::plan_wan(options);
-  const GeneratorNeed& need = size.need;
+  const GeneratorEstimate& need = size.need;
   const std::int64_t picture = options.size.width * options.size.height;
   planned.tokens = size.tokens;
   planned.parked = need.text_encoder;
@@ -88,9 +88,9 @@ void add_generator(Planned& planned, const po::variables_map& given, const Comma
   video.fps = {given["fps"].as<int>(), 1};
 }
 
-JudgeNeed checkpoint_need(Planned& planned, const std::string& folder,
-                          const po::variables_map& given, const Command& command,
-                          const Changes& changes, const VideoInfo& video) {
+JudgeEstimate checkpoint_need(Planned& planned, const std::string& folder,
+                              const po::variables_map& given, const Command& command,
+                              const Changes& changes, const VideoInfo& video) {
   JudgePlanOptions options;
   options.folder = folder;
   options.dtype = word_of(given, "dtype", "fp32");
@@ -101,7 +101,7 @@ JudgeNeed checkpoint_need(Planned& planned, const std::string& folder,
   } else {
     std::from_chars(rationale.data(), rationale.data() + rationale.size(), options.rationale);
   }
-  options.readings = given.count("readings") != 0 ? std::max(1, given["readings"].as<int>()) : 1;
+  options.samples = given.count("readings") != 0 ? std::max(1, given["readings"].as<int>()) : 1;
   options.max_slots = 1;
   if (has_option(command, "judge-slots")) {
     options.max_slots = given.count("judge-slots") != 0 ? given["judge-slots"].as<int>() : 8;
@@ -111,7 +111,7 @@ JudgeNeed checkpoint_need(Planned& planned, const std::string& folder,
     }
     // No more than there is to read.
     options.max_slots = static_cast<int>(
-        std::min<std::int64_t>(options.max_slots, planned.request.n * options.readings));
+        std::min<std::int64_t>(options.max_slots, planned.request.n * options.samples));
   }
   options.prompt_bytes =
       static_cast<std::int64_t>(word_of(given, "prompt", std::string(80, ' ')).size());
@@ -147,7 +147,7 @@ PlanRequest request_of(Planned& planned, const po::variables_map& given, const C
   for (std::size_t j = 0; j < specs.size(); ++j) {
     const std::string& spec = specs[j];
     planned.parts.push_back(spec);
-    JudgeNeed need;
+    JudgeEstimate need;
 #ifdef BESTREEL_WITH_TORCH
     if (spec != "pixels" && spec != "tinyworld-oracle") {
       need = checkpoint_need(planned, spec, given, command, changes, video);
@@ -179,8 +179,9 @@ std::vector<Alternative> alternatives(const po::variables_map& given, const Comm
     Planned other;
     list.push_back({remedy, request_of(other, given, command, memory, video, n, process, changes)});
   };
-  const bool checkpoints = std::any_of(planned.request.judges.begin(), planned.request.judges.end(),
-                                       [](const JudgeNeed& judge) { return judge.weights > 0; });
+  const bool checkpoints =
+      std::any_of(planned.request.judges.begin(), planned.request.judges.end(),
+                  [](const JudgeEstimate& judge) { return judge.weights > 0; });
   if (planned.request.overlap) add("pass --overlap off", {.apart = true});
   if (planned.request.prompts > 1) {
     PlanRequest alone = planned.request;

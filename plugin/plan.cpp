@@ -11,17 +11,17 @@ namespace {
 
 std::int64_t resident_judges(const PlanRequest& request) {
   std::int64_t sum = 0;
-  for (const JudgeNeed& judge : request.judges) sum += judge.weights;
+  for (const JudgeEstimate& judge : request.judges) sum += judge.weights;
   return sum;
 }
 
-/// The dearest judge's work: one prompt is read while the others' readings are decoded. Several
+/// The dearest judge's work: one prompt is read while the others' samples are decoded. Several
 /// judges judge at once where nothing orders them, so their work adds up.
 std::int64_t judging(const PlanRequest& request, int slots) {
   std::int64_t sum = 0;
-  for (const JudgeNeed& judge : request.judges) {
+  for (const JudgeEstimate& judge : request.judges) {
     const int used = std::min(slots, std::max(1, judge.max_slots));
-    const int videos = (used + judge.readings - 1) / judge.readings;
+    const int videos = (used + judge.samples - 1) / judge.samples;
     sum += judge.activations + videos * judge.prompt_cache + used * judge.slot;
   }
   return sum;
@@ -32,7 +32,7 @@ MemoryPlan with_slots(const PlanRequest& request, int slots) {
   plan.slots = slots;
   const std::int64_t judges = resident_judges(request), judge_work = judging(request, slots);
   if (request.generator) {
-    const GeneratorNeed& g = *request.generator;
+    const GeneratorEstimate& g = *request.generator;
     plan.trajectories = request.lockstep ? request.n : 1;
     const std::int64_t waiting = request.keeps_videos ? request.n : 1;
     const std::int64_t engine =
@@ -93,7 +93,7 @@ std::string memory_text(std::int64_t bytes) {
 
 MemoryPlan plan_memory(const PlanRequest& request) {
   int slots = 1;
-  for (const JudgeNeed& judge : request.judges) slots = std::max(slots, judge.max_slots);
+  for (const JudgeEstimate& judge : request.judges) slots = std::max(slots, judge.max_slots);
   if (request.slots > 0) slots = std::min(slots, request.slots);
   MemoryPlan plan = with_slots(request, slots);
   while (!plan.fits && slots > 1) plan = with_slots(request, --slots);
@@ -112,7 +112,7 @@ PlanSeconds plan_seconds(const PlanRequest& request, const MemoryPlan& plan,
   PlanSeconds seconds;
   const auto n = static_cast<double>(request.n);
   if (request.generator) {
-    const GeneratorNeed& g = *request.generator;
+    const GeneratorEstimate& g = *request.generator;
     seconds.text =
         g.text_flops / rates.flops + static_cast<double>(g.text_encoder) / rates.bytes_per_second;
     seconds.denoise = g.forwards_per_candidate * g.forward_flops / rates.flops;
@@ -120,15 +120,15 @@ PlanSeconds plan_seconds(const PlanRequest& request, const MemoryPlan& plan,
     seconds.total = seconds.text + n * (seconds.denoise + seconds.decode);
   }
   for (std::size_t j = 0; j < request.judges.size(); ++j) {
-    const JudgeNeed& judge = request.judges[j];
+    const JudgeEstimate& judge = request.judges[j];
     const double share = j < request.judged_share.size() ? request.judged_share[j] : 1;
     // A step reads the weights once for all that share it.
     const double company =
-        std::min<double>(std::min(plan.slots, judge.max_slots), n * share * judge.readings);
+        std::min<double>(std::min(plan.slots, judge.max_slots), n * share * judge.samples);
     const double step = std::max(judge.decode_bytes / rates.bytes_per_second,
                                  std::max(1.0, company) * judge.decode_flops / rates.flops);
     const double one = judge.seconds + judge.prefill_flops / rates.flops +
-                       judge.readings * judge.tokens * step / std::max(1.0, company);
+                       judge.samples * judge.tokens * step / std::max(1.0, company);
     seconds.judges.push_back(one);
     seconds.total += n * share * one;
   }

@@ -1,5 +1,5 @@
 // What a run needs of the memory, before it begins. Torch-free arithmetic: judges and engines say
-// what they need (JudgeNeed, GeneratorNeed), a plan says what lives at the same time.
+// what they need (JudgeEstimate, GeneratorEstimate), a plan says what lives at the same time.
 //
 // What is counted: the resident set of the process, as VmHWM and `time` report it. Mapped weights
 // count, although the system may drop their pages and read them again: below the plan a run does
@@ -26,10 +26,10 @@ BESTREEL_API std::string memory_text(std::int64_t bytes);
 /// Counts what lives while a forward pass is walked through on paper.
 class Meter {
  public:
-  void take(std::int64_t bytes) { peak_ = std::max(peak_, live_ += bytes); }
-  void give(std::int64_t bytes) { live_ -= bytes; }
-  /// For as long as one statement: taken and given back.
-  void touch(std::int64_t bytes) { peak_ = std::max(peak_, live_ + bytes); }
+  void alloc(std::int64_t bytes) { peak_ = std::max(peak_, live_ += bytes); }
+  void free(std::int64_t bytes) { live_ -= bytes; }
+  /// Allocated and freed within one statement.
+  void transient(std::int64_t bytes) { peak_ = std::max(peak_, live_ + bytes); }
   std::int64_t live() const { return live_; }
   std::int64_t peak() const { return peak_; }
 
@@ -44,13 +44,13 @@ inline std::int64_t allocator_slack(std::int64_t activations) {
 }
 
 /// Of one judge; bytes, and work per video.
-struct JudgeNeed {
+struct JudgeEstimate {
   std::string name;
   std::int64_t weights = 0;       ///< resident once it has judged
   std::int64_t activations = 0;   ///< one video's frames, vision tower and prompt, at their peak
   std::int64_t prompt_cache = 0;  ///< keys and values of one video's prompt
   std::int64_t slot = 0;          ///< keys and values of one reading's own tokens
-  int readings = 1;               ///< of one video
+  int samples = 1;                ///< of one video
   int max_slots = 1;              ///< that it can use; 1: it does not decode in company
   double prefill_flops = 0;
   double decode_bytes = 0;  ///< read per step, whatever the slots
@@ -60,7 +60,7 @@ struct JudgeNeed {
 };
 
 /// Of the engine that makes the videos.
-struct GeneratorNeed {
+struct GeneratorEstimate {
   std::int64_t loading = 0;       ///< of a file that is converted, until that is done
   std::int64_t text_encoder = 0;  ///< resident while prompts are encoded, then freed
   std::int64_t text_activations = 0;
@@ -81,8 +81,8 @@ struct GeneratorNeed {
 struct PlanRequest {
   std::int64_t memory = 0;   ///< the limit
   std::int64_t process = 0;  ///< the program and its libraries, before any model
-  std::optional<GeneratorNeed> generator;
-  std::vector<JudgeNeed> judges;
+  std::optional<GeneratorEstimate> generator;
+  std::vector<JudgeEstimate> judges;
   std::vector<double> judged_share;  ///< of the candidates each judge sees (a cascade); empty: all
   std::int64_t n = 1;                ///< candidates
   std::int64_t prompts = 1;          ///< 2 or more: the text encoder is loaded beside the judges
@@ -102,7 +102,7 @@ struct MemoryPlan {
   std::int64_t peak = 0;
   bool fits = false;
   std::string worst;              ///< the phase of the peak
-  int slots = 1;                  ///< readings decoded together, of every judge
+  int slots = 1;                  ///< samples decoded together, of every judge
   std::int64_t trajectories = 1;  ///< in flight
 };
 

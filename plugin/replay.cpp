@@ -12,22 +12,23 @@
 namespace bestreel {
 namespace {
 
-/// Whom `id` descends from: slots by the step where they take effect, of its ancestors only.
+/// Whom `id` descends from: assignments by the step where they take effect, of its ancestors only.
 class Lineage {
  public:
-  Lineage(const std::vector<Making>& makings, const std::string& id) {
+  Lineage(const std::vector<TrajectoryRecord>& trajectories, const std::string& id) {
     std::set<std::string> needed{id};
     std::map<std::int64_t, std::set<std::string>> steps;
-    for (const Making& making : makings) {
-      for (const Making::Resampling& each : making.resamplings) steps[each.step].insert(making.id);
+    for (const TrajectoryRecord& trajectory : trajectories) {
+      for (const TrajectoryRecord::Resampling& each : trajectory.resamplings)
+        steps[each.step].insert(trajectory.id);
     }
     for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
       std::set<std::string> parents;
       for (const std::string& each : needed) {
-        const Making::Resampling* from = resampling(makings, each, step->first);
-        Slot slot{id_of(each), id_of(each), 0};
-        if (from != nullptr) slot = {slot.id, id_of(from->parent), from->key};
-        slots_[static_cast<int>(step->first)].push_back(slot);
+        const TrajectoryRecord::Resampling* from = resampling(trajectories, each, step->first);
+        Assignment assignment{id_of(each), id_of(each), 0};
+        if (from != nullptr) assignment = {assignment.id, id_of(from->parent), from->key};
+        slots_[static_cast<int>(step->first)].push_back(assignment);
         parents.insert(from != nullptr ? from->parent : each);
       }
       needed = std::move(parents);
@@ -35,15 +36,15 @@ class Lineage {
     for (const std::string& each : needed) roots_.insert(id_of(each));
   }
 
-  const std::map<int, std::vector<Slot>>& slots() const { return slots_; }
+  const std::map<int, std::vector<Assignment>>& assignments() const { return slots_; }
   const std::set<CandidateId>& roots() const { return roots_; }
 
  private:
-  static const Making::Resampling* resampling(const std::vector<Making>& makings,
-                                              const std::string& id, std::int64_t step) {
-    for (const Making& making : makings) {
-      if (making.id != id) continue;
-      for (const auto& each : making.resamplings) {
+  static const TrajectoryRecord::Resampling* resampling(
+      const std::vector<TrajectoryRecord>& trajectories, const std::string& id, std::int64_t step) {
+    for (const TrajectoryRecord& trajectory : trajectories) {
+      if (trajectory.id != id) continue;
+      for (const auto& each : trajectory.resamplings) {
         if (each.step == step) return &each;
       }
     }
@@ -53,29 +54,29 @@ class Lineage {
   /// The inverse of candidate_name().
   static CandidateId id_of(const std::string& name) { return std::stoll(name.substr(1)); }
 
-  std::map<int, std::vector<Slot>> slots_;
+  std::map<int, std::vector<Assignment>> slots_;
   std::set<CandidateId> roots_;
 };
 
 /// Lets a lineage through, judges nothing, keeps the video of its end.
-class Replayer final : public Observer {
+class Replayer final : public SamplerCallback {
  public:
   Replayer(CandidateId target, int steps, const Lineage& lineage)
       : target_(target), steps_(steps), lineage_(lineage) {}
 
   int next_stop(int step) const override {
-    const auto next = lineage_.slots().upper_bound(step);
-    return next == lineage_.slots().end() ? steps_ : next->first;
+    const auto next = lineage_.assignments().upper_bound(step);
+    return next == lineage_.assignments().end() ? steps_ : next->first;
   }
-  bool grant(CandidateId, int, int) override { return true; }
-  void advanced(CandidateId, int, const Spent&) override {}
+  bool request_steps(CandidateId, int, int) override { return true; }
+  void on_steps_done(CandidateId, int, const Cost&) override {}
   bool wants_preview(CandidateId, int) const override { return false; }
-  void preview(CandidateId, int, Shown, const Spent&) override {}
-  std::vector<Slot> decide(int step) override { return lineage_.slots().at(step); }
-  void finished(CandidateId id, VideoPtr video, const Spent&) override {
+  void preview(CandidateId, int, DecodedFrames, const Cost&) override {}
+  std::vector<Assignment> resample_at(int step) override { return lineage_.assignments().at(step); }
+  void finished(CandidateId id, VideoPtr video, const Cost&) override {
     if (id == target_) video_ = std::move(video);
   }
-  void failed(CandidateId, int, Failure failure, const Spent&) override {
+  void failed(CandidateId, int, Failure failure, const Cost&) override {
     if (!failure_) failure_ = std::move(failure);
   }
 
@@ -101,22 +102,23 @@ class Replayer final : public Observer {
 }  // namespace
 
 Replayed replay(const std::string& directory, CandidateId id, Engine& engine,
-                const RunSettings& now, const Keep& keep) {
+                const RunSettings& now, const VideoSink& keep) {
   const RunView view = project(RunStore::open_read_only(directory).events());
   const std::string name = candidate_name(id);
-  std::map<std::string, const Making*> makings;
-  for (const Making& making : view.makings) makings[making.id] = &making;
-  if (!makings.contains(name)) {
+  std::map<std::string, const TrajectoryRecord*> trajectories;
+  for (const TrajectoryRecord& trajectory : view.trajectories)
+    trajectories[trajectory.id] = &trajectory;
+  if (!trajectories.contains(name)) {
     fail("candidate_missing", "replay", "{} holds no candidate {}: it holds {} of them, from {} on",
-         directory, name, view.makings.size(), candidate_name(0));
+         directory, name, view.trajectories.size(), candidate_name(0));
   }
   const EngineCapabilities& what = engine.capabilities();
-  const Lineage lineage(view.makings, name);
+  const Lineage lineage(view.trajectories, name);
   std::vector<Start> starts;
   for (const CandidateId root : lineage.roots()) {
     starts.push_back({root,
                       {view.settings.prompt, view.settings.negative},
-                      Noise::parse(makings.at(candidate_name(root))->noise)});
+                      Noise::parse(trajectories.at(candidate_name(root))->noise)});
   }
   Replayer replayer(id, what.steps, lineage);
   engine.run(starts, replayer);

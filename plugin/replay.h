@@ -25,6 +25,6 @@ struct Replayed {
 /// process. Errors: "candidate_missing", the candidate's own failure, those of RunStore, the engine
 /// and `keep`.
 BESTREEL_API Replayed replay(const std::string& directory, CandidateId id, Engine& engine,
-                             const RunSettings& now, const Keep& keep);
+                             const RunSettings& now, const VideoSink& keep);
 
 }  // namespace bestreel

@@ -20,7 +20,7 @@ struct Dimension {
   /// VideoScore2's published soft score, best digit x p(best) / sum p(1..5): 0.2..5, not monotone.
   std::optional<double> reference_soft;
   std::optional<std::array<double, 5>> probabilities;  ///< p(1)..p(5), renormalised to 1
-  std::optional<double> std;                           ///< over several readings, same unit
+  std::optional<double> std;                           ///< over several samples, same unit
 };
 
 /// How a language-model judge came to its words; absent for judges that do not read or write text.

@@ -4,7 +4,7 @@
 //
 //   Session session(directory, capabilities, strategy, judges, options);
 //   for (auto wave = session.next_wave(); !wave.empty(); wave = session.next_wave()) {
-//     ... the protocol of Observer, over `wave` ...
+//     ... the protocol of SamplerCallback, over `wave` ...
 //   }
 //   Outcome outcome = session.finish();
 #pragma once
@@ -17,9 +17,9 @@
 
 #include "core/base/export.h"
 #include "plugin/condition.h"
+#include "plugin/cost.h"
 #include "plugin/engine.h"
 #include "plugin/judge.h"
-#include "plugin/ledger.h"
 #include "plugin/runs/report.h"
 #include "plugin/runs/run_view.h"
 #include "plugin/strategy.h"
@@ -29,8 +29,8 @@ namespace bestreel {
 
 /// Writes `video` into the run's directory under `name` ("c003", "previews/c003-step008") and
 /// returns the path of the file, which has appeared whole. May be called from several threads, with
-/// different names. Equal videos must give equal bytes. See mp4_keeper().
-using Keep = std::function<std::string(const std::string& name, const VideoPtr& video)>;
+/// different names. Equal videos must give equal bytes. See mp4_sink().
+using VideoSink = std::function<std::string(const std::string& name, const VideoPtr& video)>;
 
 struct SessionOptions {
   /// What has to be equal for a resume; the session itself fills in prompts, judge ids, engine,
@@ -38,8 +38,8 @@ struct SessionOptions {
   /// (theirs).
   RunSettings settings;
   Condition condition;
-  Keep keep;                      ///< required
-  Keep keep_lossless;             ///< keeps each finished video a second time; may be empty
+  VideoSink keep;                 ///< required
+  VideoSink lossless_sink;        ///< keeps each finished video a second time; may be empty
   std::size_t preview_judge = 0;  ///< which judge looks at previews
   std::size_t queue_capacity =
       2;                ///< videos waiting per judge before the engine waits; 0 = no limit
@@ -64,12 +64,12 @@ struct Outcome {
 /// the same winner, files and events, except under max_seconds. Judgements made before the kill are
 /// not repeated; trajectories that were not finished are made again from their noise.
 ///
-/// Thread rules: Observer's methods as Observer says; all others from one thread, while no engine
-/// runs. Errors: "run_mismatch" (the directory holds a run with other settings, or something made
-/// again differs), "engine_broken" (an engine that does not keep to the protocol), UsageError (the
-/// engine or the judges lack what the strategy needs; a strategy's ask or answer that cannot be
-/// meant), those of RunStore, of `keep` and of the judges.
-class BESTREEL_API Session final : public Observer {
+/// Thread rules: SamplerCallback's methods as SamplerCallback says; all others from one thread,
+/// while no engine runs. Errors: "run_mismatch" (the directory holds a run with other settings, or
+/// something made again differs), "engine_broken" (an engine that does not keep to the protocol),
+/// UsageError (the engine or the judges lack what the strategy needs; a strategy's ask or answer
+/// that cannot be meant), those of RunStore, of `keep` and of the judges.
+class BESTREEL_API Session final : public SamplerCallback {
  public:
   /// Begins a run, or goes on with the one in `directory`. Nothing is written where the strategy
   /// and the engine do not match.
@@ -88,16 +88,16 @@ class BESTREEL_API Session final : public Observer {
   /// not the one of the constructor.
   Outcome run(Engine& engine);
 
-  const Ledger& ledger() const;
+  const CostTotals& ledger() const;
 
   int next_stop(int step) const override;
-  bool grant(CandidateId id, int from, int to) override;
-  void advanced(CandidateId id, int step, const Spent& spent) override;
+  bool request_steps(CandidateId id, int from, int to) override;
+  void on_steps_done(CandidateId id, int step, const Cost& spent) override;
   bool wants_preview(CandidateId id, int step) const override;
-  void preview(CandidateId id, int step, Shown shown, const Spent& spent) override;
-  std::vector<Slot> decide(int step) override;
-  void finished(CandidateId id, VideoPtr video, const Spent& spent) override;
-  void failed(CandidateId id, int step, Failure failure, const Spent& spent) override;
+  void preview(CandidateId id, int step, DecodedFrames shown, const Cost& spent) override;
+  std::vector<Assignment> resample_at(int step) override;
+  void finished(CandidateId id, VideoPtr video, const Cost& spent) override;
+  void failed(CandidateId id, int step, Failure failure, const Cost& spent) override;
 
  private:
   struct Impl;

@@ -30,7 +30,7 @@ struct Needs {
   bool reviews = false;
 };
 
-struct NewCandidate {
+struct NewTrajectory {
   CandidateId id = 0;  ///< never used before, not negative
   Noise noise = Noise::seed(0);
 };
@@ -46,7 +46,7 @@ struct Review {
 /// deterministic. The lag is told here and not in the answer: one would have to wait for the answer
 /// to learn that one need not wait.
 struct Ask {
-  std::vector<NewCandidate> starts;
+  std::vector<NewTrajectory> starts;
   std::vector<int> barriers;  ///< ascending; 0 < b, b + lag < the next, b + lag < steps
   int lag = 0;
   std::vector<Review> reviews;
@@ -67,7 +67,7 @@ struct Barrier {
 
 /// Identity = all go on, a missing id = stop, another's parent = resample.
 struct Answer {
-  std::vector<Slot> slots;
+  std::vector<Assignment> assignments;
 };
 
 /// A candidate that came to its end, with what each judge has said so far. `failure`: it was not

@@ -11,10 +11,10 @@
 #include "cli/machine.h"
 #include "core/base/fail.h"
 #include "examples/tinyworld/oracle_judge.h"
-#include "plugin/keep.h"
 #include "plugin/session.h"
 #include "plugin/strategies/best_of_n.h"
 #include "plugin/strategies/race.h"
+#include "plugin/video_sink.h"
 #include "reward/pixels/pixels_judge.h"
 #ifdef BESTREEL_WITH_TORCH
 #include "core/nn/runtime.h"
@@ -151,7 +151,7 @@ JudgePtr checkpoint_judge(const std::string& folder, [[maybe_unused]] const Json
     else if (name == "rationale")
       of.rationale = value.get<std::int64_t>();
     else if (name == "readings")
-      of.readings = value.get<int>();
+      of.samples = value.get<int>();
     else if (name == "temperature")
       of.temperature = value.get<double>();
     else if (name == "seed")
@@ -219,7 +219,7 @@ std::unique_ptr<Session> make_session(const std::string& directory, const Json& 
   of.settings.threads = options.at("threads").get<int>();
   of.settings.versions =
       fmt::format("{}; {}", cli::version_line(), options.at("versions").get<std::string>());
-  of.keep = mp4_keeper(directory, {{"prompt", of.condition.prompt}});
+  of.keep = mp4_sink(directory, {{"prompt", of.condition.prompt}});
   of.overlap = options.at("overlap").get<bool>();
   of.max_forwards = options.at("max_forwards").get<double>();
   of.max_seconds = options.at("max_seconds").get<double>();
@@ -233,21 +233,21 @@ std::unique_ptr<Session> make_session(const std::string& directory, const Json& 
                                    std::vector{make_judge(options, host_judge)}, std::move(of));
 }
 
-Json outcome_json(const Outcome& outcome, const Ledger& ledger) {
+Json outcome_json(const Outcome& outcome, const CostTotals& ledger) {
   constexpr std::array kEnds{"running", "finished", "dropped", "stopped", "failed"};
   Json out{{"winner", outcome.view.winner},
            {"forwards", ledger.forwards},
            {"judgements", ledger.judgements},
            {"candidates", Json::array()}};
-  for (const Making& making : outcome.view.makings) {
-    Json one{{"name", making.id},
-             {"noise", making.noise},
-             {"end", kEnds.at(std::size_t(making.end))},
-             {"step", making.step},
-             {"reason", making.reason},
-             {"previews", making.previews.size()}};
+  for (const TrajectoryRecord& trajectory : outcome.view.trajectories) {
+    Json one{{"name", trajectory.id},
+             {"noise", trajectory.noise},
+             {"end", kEnds.at(std::size_t(trajectory.end))},
+             {"step", trajectory.step},
+             {"reason", trajectory.reason},
+             {"previews", trajectory.previews.size()}};
     for (const Candidate& candidate : outcome.view.candidates) {
-      if (candidate.id != making.id) continue;
+      if (candidate.id != trajectory.id) continue;
       one["path"] = candidate.path;
       one["rank"] = candidate.rank;
       one["reward"] = candidate.reward ? Json(*candidate.reward) : Json();
@@ -304,13 +304,13 @@ int bestreel_next_stop(BestreelSession* s, int step) {
 }
 
 int bestreel_grant(BestreelSession* s, int64_t id, int from, int to) {
-  return guarded(-1, [&] { return s->session->grant(id, from, to) ? 1 : 0; });
+  return guarded(-1, [&] { return s->session->request_steps(id, from, to) ? 1 : 0; });
 }
 
 int bestreel_advanced(BestreelSession* s, int64_t id, int step, double forwards, double seconds,
                       int64_t peak_bytes) {
   return guarded(-1, [&] {
-    s->session->advanced(id, step, {forwards, seconds, peak_bytes});
+    s->session->on_steps_done(id, step, {forwards, seconds, peak_bytes});
     return 0;
   });
 }
@@ -329,8 +329,9 @@ int bestreel_preview(BestreelSession* s, int64_t id, int step, const uint8_t* fr
 
 int bestreel_decide(BestreelSession* s, int64_t id, int step) {
   return guarded(-1, [&] {
-    const std::vector<Slot> slots = s->session->decide(step);
-    return std::any_of(slots.begin(), slots.end(), [&](const Slot& slot) { return slot.id == id; })
+    const std::vector<Assignment> assignments = s->session->resample_at(step);
+    return std::any_of(assignments.begin(), assignments.end(),
+                       [&](const Assignment& assignment) { return assignment.id == id; })
                ? 1
                : 0;
   });

@@ -4,8 +4,8 @@
 // build it. Private to the two of them and free to change together; texts are UTF-8 with a final
 // zero, structured ones JSON.
 //
-// The methods of a session are Observer's (plugin/engine.h) under their own names. Functions that
-// return int give -1, and those that return a pointer NULL, where something went wrong: then
+// The methods of a session are SamplerCallback's (plugin/engine.h) under their own names. Functions
+// that return int give -1, and those that return a pointer NULL, where something went wrong: then
 // error() and error_code() say what. One thread at a time may call a session.
 #pragma once
 

@@ -64,18 +64,18 @@ std::unique_ptr<Graph> Graph::capture(at::Device device, std::function<void()> s
   return std::make_unique<RunAgain>(std::move(step));
 }
 
-Lane::Lane(at::Device device, bool high_priority)
+StreamContext::StreamContext(at::Device device, bool high_priority)
     : device_(device),
       stream_(own_stream(device, high_priority)),
       pool_(Pool::make(device)),
       made_(Event::mark(device)) {}
 
-Lane::Scope::Scope(const Lane& lane) : lane_(lane) {
-  if (!lane.device_.is_cpu()) on_lane_.emplace(lane.stream_);
-  lane.made_.wait();
-  lane.pool_->begin(lane.stream_);
+StreamContext::Scope::Scope(const StreamContext& context) : context_(context) {
+  if (!context.device_.is_cpu()) on_context_.emplace(context.stream_);
+  context.made_.wait();
+  context.pool_->begin(context.stream_);
 }
 
-Lane::Scope::~Scope() { lane_.pool_->end(); }
+StreamContext::Scope::~Scope() { context_.pool_->end(); }
 
 }  // namespace bestreel::nn

@@ -54,25 +54,25 @@ class BESTREEL_API Pool {
 
 /// A stream and a pool: one model's place on a device that it shares.
 ///
-/// Nothing orders a lane against the other streams but events: what it reads of theirs must have
+/// Nothing orders a context against the other streams but events: what it reads of theirs must have
 /// been marked there and waited for here, or the two models would run one after the other.
-class BESTREEL_API Lane {
+class BESTREEL_API StreamContext {
  public:
-  /// The lane's work runs after what the current stream has been given so far (the weights).
-  Lane(at::Device device, bool high_priority);
+  /// The context's work runs after what the current stream has been given so far (the weights).
+  StreamContext(at::Device device, bool high_priority);
 
-  /// The calling thread's work goes to the lane. Not across a wait for other threads: while any
+  /// The calling thread's work goes to the context. Not across a wait for other threads: while any
   /// pool is in use, memory that several streams have used is not reused.
   class BESTREEL_API Scope {
    public:
-    explicit Scope(const Lane& lane);
+    explicit Scope(const StreamContext& context);
     ~Scope();
     Scope(const Scope&) = delete;
     Scope& operator=(const Scope&) = delete;
 
    private:
-    const Lane& lane_;
-    std::optional<c10::StreamGuard> on_lane_;
+    const StreamContext& context_;
+    std::optional<c10::StreamGuard> on_context_;
   };
 
  private:

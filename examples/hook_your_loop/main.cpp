@@ -14,10 +14,10 @@
 #include <string>
 #include <vector>
 
-#include "plugin/keep.h"                  // | the session, two strategies, a judge
 #include "plugin/session.h"               // |
 #include "plugin/strategies/best_of_n.h"  // |
 #include "plugin/strategies/halving.h"    // |
+#include "plugin/video_sink.h"            // | the session, two strategies, a judge
 #include "reward/pixels/pixels_judge.h"   // |
 
 namespace br = bestreel;
@@ -91,7 +91,7 @@ int main(int argc, char** argv) try {
                                     .steps = kSteps};          // |
   br::SessionOptions options;                                  // |
   options.condition.prompt = "a disc drifts over a gradient";  // |
-  options.keep = br::mp4_keeper(directory);                    // |
+  options.keep = br::mp4_sink(directory);                      // |
   br::Session session(directory, host, std::move(strategy), {br::make_pixels_judge()},
                       options);  // |
 
@@ -102,8 +102,8 @@ int main(int argc, char** argv) try {
     }
     for (int step = 0, next = 0; step < kSteps; step = next) {
       next = session.next_stop(step);  // |
-      std::erase_if(alive,
-                    [&](auto& each) { return !session.grant(each.first, step, next); });  // |
+      std::erase_if(
+          alive, [&](auto& each) { return !session.request_steps(each.first, step, next); });  // |
       for (auto& [id, x] : alive) {
         at::Tensor x0;
         for (int k = step; k < next; ++k) {
@@ -111,12 +111,13 @@ int main(int argc, char** argv) try {
           x0 = x - sigma(k) * v;
           x = x + (sigma(k + 1) - sigma(k)) * v;
         }
-        session.advanced(id, next, {.forwards = double(next - step)});                     // |
+        session.on_steps_done(id, next, {.forwards = double(next - step)});                // |
         if (session.wants_preview(id, next)) session.preview(id, next, to_video(x0), {});  // |
       }
       if (next == kSteps) break;
       std::map<br::CandidateId, at::Tensor> on;
-      for (const br::Slot& slot : session.decide(next)) on[slot.id] = alive.at(slot.parent);  // |
+      for (const br::Assignment& assignment : session.resample_at(next))
+        on[assignment.id] = alive.at(assignment.parent);  // |
       alive = std::move(on);
     }
     for (const auto& [id, x] : alive) session.finished(id, to_video(x), {});  // |

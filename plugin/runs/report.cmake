@@ -1,7 +1,7 @@
 # The HTML report: its page is written in C++, its style and script are files that are built in.
 include(EmbedFile)
 target_sources(bestreel_plugin PRIVATE
-          runs/report.cpp runs/report_cards.cpp runs/report_cascade.cpp runs/report_charts.cpp runs/report_making.cpp
+          runs/report.cpp runs/report_cards.cpp runs/report_cascade.cpp runs/report_charts.cpp runs/report_trajectories.cpp
           runs/report_media.cpp
           runs/report_page.cpp runs/report_text.cpp runs/report_verdict.cpp
           runs/report_verdict_section.cpp)

@@ -63,8 +63,8 @@ Markup top(const Page& page) {
       std::count_if(view.candidates.begin(), view.candidates.end(),
                     [](const Candidate& candidate) { return candidate.reward.has_value(); }));
   std::vector<std::string> parts{counted(view.candidates.size(), "video")};
-  if (view.makings.size() > view.candidates.size()) {
-    parts.insert(parts.begin(), counted(view.makings.size(), "candidate"));
+  if (view.trajectories.size() > view.candidates.size()) {
+    parts.insert(parts.begin(), counted(view.trajectories.size(), "candidate"));
   }
   if (judged != view.candidates.size()) parts.push_back(fmt::format("{} ranked", judged));
   if (failures > 0) parts.push_back(fmt::format("{} failed", failures));

@@ -59,7 +59,7 @@ namespace detail {
 template <typename T>
 constexpr bool is_text = std::is_convertible_v<const T&, std::string_view>;
 template <typename T>
-struct Shown {
+struct DecodedFrames {
   using type = std::conditional_t<is_text<T> || std::is_same_v<T, Markup>, std::string, T>;
 };
 template <typename T>
@@ -78,11 +78,11 @@ decltype(auto) show(const T& value) {
 
 /// fmt::format whose strings are escaped; Markup and numbers pass.
 template <typename... Args>
-Markup html(fmt::format_string<typename detail::Shown<Args>::type...> pattern,
+Markup html(fmt::format_string<typename detail::DecodedFrames<Args>::type...> pattern,
             const Args&... args) {
   return Markup{fmt::vformat(
-      pattern, fmt::make_format_args(
-                   static_cast<const typename detail::Shown<Args>::type&>(detail::show(args))...))};
+      pattern, fmt::make_format_args(static_cast<const typename detail::DecodedFrames<Args>::type&>(
+                   detail::show(args))...))};
 }
 
 }  // namespace bestreel::report

@@ -17,7 +17,7 @@ struct Event {
   std::int64_t wave = 0;
   std::int64_t step = 0;
   std::string candidate;  ///< empty for events of the whole run
-  std::string kind;       ///< "run", "candidate", "judged", "selected", ...: see run_view.h
+  std::string kind;       ///< "run", "candidate", "judged", "winner_selected", ...: see run_view.h
   std::string body;       ///< a JSON object
   double at = 0;          ///< seconds since the epoch; given by the store; never exported
 };

@@ -8,7 +8,7 @@
 #include "core/base/fail.h"
 #include "plugin/json_fields.h"
 #include "plugin/runs/cascade_view.h"
-#include "plugin/runs/makings.h"
+#include "plugin/runs/trajectory_records.h"
 
 namespace bestreel {
 namespace {
@@ -246,13 +246,13 @@ RunView project(const std::vector<Event>& events) {
       } else if (event.kind == "judged") {
         candidates.at(event.candidate).results.at(strictly_at<std::size_t>(body, "judge")) =
             result_from_json(body.at("result").dump());
-      } else if (event.kind == "selected") {
+      } else if (event.kind == "winner_selected") {
         order = body.at("order");
       }
-      charge(view.ledger, event);
+      add(view.ledger, event);
       view.finished = event.kind == "finished";
     }
-    view.makings = makings_of(events);
+    view.trajectories = project_trajectories(events);
   } catch (const std::exception& error) {
     fail("run_foreign", "run",
          "the run holds an event that this version cannot read ({}): use the "

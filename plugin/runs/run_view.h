@@ -10,7 +10,7 @@
 #include "core/base/export.h"
 #include "core/media/video.h"
 #include "plugin/combine.h"
-#include "plugin/ledger.h"
+#include "plugin/cost.h"
 #include "plugin/result.h"
 #include "plugin/runs/run_store.h"
 
@@ -61,7 +61,7 @@ struct Candidate {
 };
 
 /// How one candidate of a generating run was made, finished or not.
-struct Making {
+struct TrajectoryRecord {
   enum class End { kRunning, kFinished, kDropped, kStopped, kFailed };
   struct Preview {
     std::int64_t step = 0;
@@ -86,10 +86,10 @@ struct Making {
 
 struct RunView {
   RunSettings settings;
-  std::vector<Candidate> candidates;  ///< best first; failures last; ties by id
-  std::string winner;                 ///< id; empty: none
-  std::vector<Making> makings;        ///< ascending by (wave, id); of generating runs only
-  Ledger ledger;
+  std::vector<Candidate> candidates;           ///< best first; failures last; ties by id
+  std::string winner;                          ///< id; empty: none
+  std::vector<TrajectoryRecord> trajectories;  ///< ascending by (wave, id); of generating runs only
+  CostTotals ledger;
   bool finished = false;
   double seconds = 0;  ///< wall clock between the first and the last event
 };
@@ -97,10 +97,10 @@ struct RunView {
 /// The rules: a candidate is judged by judge j exactly if a "judged" event says so after its last
 /// "candidate" event: a video that is taken in again is judged again. Of two judgements by one
 /// judge the last counts. The winner is rank 1, also before the end. A run is finished while
-/// "finished" is its last event: it may go on after it. Where a strategy has selected ("selected"),
-/// its order and rewards are the ranking; in a cascade, the order of cascade_order(). Events of
-/// other kinds are passed over. Errors: "run_foreign" (an event that this version cannot read),
-/// "usage" (see combine()).
+/// "finished" is its last event: it may go on after it. Where a strategy has selected
+/// ("winner_selected"), its order and rewards are the ranking; in a cascade, the order of
+/// cascade_order(). Events of other kinds are passed over. Errors: "run_foreign" (an event that
+/// this version cannot read), "usage" (see combine()).
 BESTREEL_API RunView project(const std::vector<Event>& events);
 
 // The events that a ranking consists of. A result that JSON cannot hold, such as a reward that is

@@ -1,4 +1,4 @@
-// Private to the session: its state. session.cpp opens waves and ends the run, observer.cpp is what
+// Private to the session: its state. session.cpp opens waves and ends the run, callback.cpp is what
 // the engine calls.
 #pragma once
 
@@ -16,7 +16,7 @@
 namespace bestreel {
 
 /// What has become of one candidate.
-struct SessionTrajectory {
+struct Trajectory {
   enum class State {
     kLive,
     kDropped,  ///< by the strategy, at a barrier
@@ -33,20 +33,20 @@ struct SessionTrajectory {
   bool resampled = false;  ///< it has gone on from another's state
   std::optional<double> preview_reward;  ///< of the last barrier
   std::optional<Failure> failure;
-  std::vector<session::Place> judgements;  ///< of the finished video, where they are recorded
-  VideoPtr video;                          ///< kept for reviews
-  std::int64_t tell_wave = 0;              ///< when its end, or its last review, is due
+  std::vector<session::EventKey> judgements;  ///< of the finished video, where they are recorded
+  VideoPtr video;                             ///< kept for reviews
+  std::int64_t tell_wave = 0;                 ///< when its end, or its last review, is due
   bool told = false;
 };
 
-struct SessionWave {
+struct Wave {
   std::int64_t index = 0;
   std::vector<int> barriers;
   int lag = 0;
   /// Recorded decisions by the step where they take effect, as far as this process needs them.
-  std::map<int, std::vector<Slot>> recorded;
-  std::map<CandidateId, session::Place> remakes;  ///< finished before, made again for a review
-  std::set<CandidateId> carried;                  ///< those that the engine has in hand
+  std::map<int, std::vector<Assignment>> recorded;
+  std::map<CandidateId, session::EventKey> remakes;  ///< finished before, made again for a review
+  std::set<CandidateId> carried;                     ///< those that the engine has in hand
 };
 
 struct Session::Impl {
@@ -56,16 +56,16 @@ struct Session::Impl {
   // session.cpp
   void check(const Ask& ask) const;
   std::vector<Start> open_wave(const Ask& ask);
-  void restore(CandidateId id, SessionTrajectory& trajectory);
+  void restore(CandidateId id, Trajectory& trajectory);
   std::set<CandidateId> replay_tells();
   void require_wave_is_over() const;
   bool tell_finished();
 
-  // observer.cpp
-  SessionTrajectory& trajectory(CandidateId id);
+  // callback.cpp
+  Trajectory& trajectory(CandidateId id);
   std::vector<CandidateId> live() const;
-  session::Place place(const char* kind, CandidateId id, int step, std::size_t judge = 0) const;
-  std::vector<Slot> apply(const Barrier& barrier, int effective, const Answer& answer);
+  session::EventKey key(const char* kind, CandidateId id, int step, std::size_t judge = 0) const;
+  std::vector<Assignment> apply(const Barrier& barrier, int effective, const Answer& answer);
   std::optional<Barrier> barrier_of(int step, const std::vector<CandidateId>& ids);
   std::string over_budget(CandidateId id, int to, double price) const;
   double reserve_for_others(CandidateId id, int to) const;
@@ -80,8 +80,8 @@ struct Session::Impl {
   const std::size_t judge_count;
   session::Judging judging;
   mutable std::mutex mutex;  ///< guards all that follows, and journal, strategy and judging
-  std::map<CandidateId, SessionTrajectory> trajectories;
-  std::optional<SessionWave> wave;
+  std::map<CandidateId, Trajectory> trajectories;
+  std::optional<Wave> wave;
   std::int64_t waves = 0;
   bool exhausted = false;    ///< the budget has stopped somebody: nobody new begins
   bool interrupted = false;  ///< by SessionOptions::stop

@@ -11,7 +11,7 @@
 namespace bestreel::session {
 namespace {
 
-Place place_of(const Event& event, const Json& body) {
+EventKey key_of(const Event& event, const Json& body) {
   return {event.kind, event.wave, event.candidate, event.step,
           body.contains("judge") ? strictly_at<std::size_t>(body, "judge") : 0};
 }
@@ -22,8 +22,8 @@ Journal::Journal(RunStore store) : store_(std::move(store)) {
   for (const Event& event : store_.events()) {
     try {
       const Json body = Json::parse(event.body);
-      recorded_.emplace(place_of(event, body), body);
-      charge(ledger_, event);
+      recorded_.emplace(key_of(event, body), body);
+      add(ledger_, event);
     } catch (const std::exception& error) {
       fail("run_foreign", "run",
            "{} holds an event that this version cannot read ({}): use the "
@@ -33,25 +33,25 @@ Journal::Journal(RunStore store) : store_(std::move(store)) {
   }
 }
 
-const Json* Journal::find(const Place& place) const {
-  const auto found = recorded_.find(place);
+const Json* Journal::find(const EventKey& key) const {
+  const auto found = recorded_.find(key);
   return found == recorded_.end() ? nullptr : &found->second;
 }
 
-const Place* Journal::last(const std::string& kind, std::int64_t wave, CandidateId id) const {
+const EventKey* Journal::last(const std::string& kind, std::int64_t wave, CandidateId id) const {
   const std::string name = candidate_name(id);
-  const Place end{kind, wave, name, std::numeric_limits<std::int64_t>::max(), 0};
+  const EventKey end{kind, wave, name, std::numeric_limits<std::int64_t>::max(), 0};
   auto after = recorded_.upper_bound(end);
   if (after == recorded_.begin()) return nullptr;
-  const Place& place = std::prev(after)->first;
-  return place.kind == kind && place.wave == wave && place.candidate == name ? &place : nullptr;
+  const EventKey& key = std::prev(after)->first;
+  return key.kind == kind && key.wave == wave && key.candidate == name ? &key : nullptr;
 }
 
 bool Journal::record(std::vector<Event> events) {
   std::vector<Event> fresh;
   for (Event& event : events) {
-    const Place place = place_of(event, Json::parse(event.body));
-    const Json* then = find(place);
+    const EventKey key = key_of(event, Json::parse(event.body));
+    const Json* then = find(key);
     if (then == nullptr) {
       fresh.push_back(std::move(event));
     } else if (canonical_body(then->dump()) != canonical_body(event.body)) {
@@ -67,20 +67,20 @@ bool Journal::record(std::vector<Event> events) {
   store_.append(fresh);
   for (const Event& event : fresh) {
     Json body = Json::parse(event.body);
-    Place place = place_of(event, body);
-    recorded_.emplace(std::move(place), std::move(body));
-    charge(ledger_, event);
+    EventKey key = key_of(event, body);
+    recorded_.emplace(std::move(key), std::move(body));
+    add(ledger_, event);
   }
   return true;
 }
 
 void Journal::note(Event event) {
-  charge(ledger_, event);
+  add(ledger_, event);
   store_.append(std::move(event));
 }
 
-std::optional<Result> recorded_result(const Journal& journal, const Place& place) {
-  const Json* body = journal.find(place);
+std::optional<Result> recorded_result(const Journal& journal, const EventKey& key) {
+  const Json* body = journal.find(key);
   if (body == nullptr) return std::nullopt;
   return result_from_json(body->at("result").dump());
 }

@@ -16,8 +16,8 @@
 #include <tuple>
 #include <vector>
 
+#include "plugin/cost.h"
 #include "plugin/engine.h"
-#include "plugin/ledger.h"
 #include "plugin/result.h"
 #include "plugin/runs/run_store.h"
 
@@ -25,13 +25,13 @@ namespace bestreel::session {
 
 using Json = nlohmann::ordered_json;
 
-struct Place {
+struct EventKey {
   std::string kind;
   std::int64_t wave = 0;
   std::string candidate;  ///< candidate_name(), or empty for the whole run
   std::int64_t step = 0;
   std::size_t judge = 0;
-  friend auto operator<=>(const Place&, const Place&) = default;
+  friend auto operator<=>(const EventKey&, const EventKey&) = default;
 };
 
 class Journal {
@@ -40,10 +40,10 @@ class Journal {
   explicit Journal(RunStore store);
 
   /// The recorded body, or null.
-  const Json* find(const Place& place) const;
+  const Json* find(const EventKey& key) const;
 
   /// The recorded event of this kind and candidate with the largest step, or null.
-  const Place* last(const std::string& kind, std::int64_t wave, CandidateId id) const;
+  const EventKey* last(const std::string& kind, std::int64_t wave, CandidateId id) const;
 
   /// Appends those that are not there yet, together, durably. True if any was new. Throws Error
   /// "run_mismatch" where one is there and was otherwise: what made it is not deterministic, or is
@@ -53,17 +53,17 @@ class Journal {
   /// Appends without a place: what this process has to say about itself.
   void note(Event event);
 
-  const Ledger& ledger() const { return ledger_; }
+  const CostTotals& ledger() const { return ledger_; }
   const std::string& directory() const { return store_.directory(); }
   std::vector<Event> events() const { return store_.events(); }
 
  private:
   RunStore store_;
-  std::map<Place, Json> recorded_;
-  Ledger ledger_;
+  std::map<EventKey, Json> recorded_;
+  CostTotals ledger_;
 };
 
 /// A judgement or Failure recorded at `place`, or null.
-std::optional<Result> recorded_result(const Journal& journal, const Place& place);
+std::optional<Result> recorded_result(const Journal& journal, const EventKey& key);
 
 }  // namespace bestreel::session

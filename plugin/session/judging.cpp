@@ -50,22 +50,22 @@ class TracedJudge final : public Judge {
     std::optional<Item> next(bool wait) override {
       std::optional<Item> item = source_.next(wait);
       if (item) {
-        auto lane = std::find(lanes_.begin(), lanes_.end(), std::nullopt);
-        if (lane == lanes_.end()) lane = lanes_.emplace(lane);
-        *lane = {item->ticket, Clock::now()};
+        auto found = std::find(rows_.begin(), rows_.end(), std::nullopt);
+        if (found == rows_.end()) found = rows_.emplace(found);
+        *found = {item->ticket, Clock::now()};
       }
       return item;
     }
     void done(std::uint64_t ticket, Result result) override {
-      const auto lane = std::find_if(lanes_.begin(), lanes_.end(), [&](const auto& each) {
+      const auto found = std::find_if(rows_.begin(), rows_.end(), [&](const auto& each) {
         return each && each->first == ticket;
       });
-      if (lane != lanes_.end()) {
-        const auto slot = lane - lanes_.begin();
+      if (found != rows_.end()) {
+        const auto row = found - rows_.begin();
         judge_.trace_.span(
-            slot == 0 ? judge_.track_ : fmt::format("{} slot {}", judge_.track_, slot + 1), "judge",
-            (*lane)->second, Clock::now());
-        lane->reset();
+            row == 0 ? judge_.track_ : fmt::format("{} row {}", judge_.track_, row + 1), "judge",
+            (*found)->second, Clock::now());
+        found->reset();
       }
       source_.done(ticket, std::move(result));
     }
@@ -73,7 +73,7 @@ class TracedJudge final : public Judge {
    private:
     TracedJudge& judge_;
     RequestSource& source_;
-    std::vector<std::optional<std::pair<std::uint64_t, Clock::time_point>>> lanes_;
+    std::vector<std::optional<std::pair<std::uint64_t, Clock::time_point>>> rows_;
   };
 
   const JudgePtr judge_;
@@ -93,17 +93,17 @@ Judging::Judging(const std::vector<JudgePtr>& judges, const JudgingOptions& opti
   }
 }
 
-void Judging::submit(Journal& journal, const Place& place, VideoPtr video,
+void Judging::submit(Journal& journal, const EventKey& key, VideoPtr video,
                      const Condition& condition) {
-  if (journal.find(place) != nullptr || pending_.contains(place)) return;
+  if (journal.find(key) != nullptr || pending_.contains(key)) return;
   {
     const Stopwatch waiting(waited_);
-    pending_.emplace(place, queues_.at(place.judge)->submit({std::move(video), condition}).result);
+    pending_.emplace(key, queues_.at(key.judge)->submit({std::move(video), condition}).result);
   }
-  if (!overlap_) wait(journal, place);
+  if (!overlap_) wait(journal, key);
 }
 
-void Judging::keep(Journal& journal, const Place& place, std::future<Result>& future) {
+void Judging::keep(Journal& journal, const EventKey& key, std::future<Result>& future) {
   const Result result = [&] {
     try {
       return future.get();
@@ -114,20 +114,20 @@ void Judging::keep(Journal& journal, const Place& place, std::future<Result>& fu
   }();
   const auto* failure = std::get_if<Failure>(&result);
   if (failure != nullptr && failure->code == "cancelled") return;  // it did not happen
-  Event event = judged_event(place.candidate, place.judge, result);
-  event.kind = place.kind;
-  event.wave = place.wave;
-  event.step = place.step;
+  Event event = judged_event(key.candidate, key.judge, result);
+  event.kind = key.kind;
+  event.wave = key.wave;
+  event.step = key.step;
   journal.record({std::move(event)});
 }
 
 /// A judge has failed at itself and the run ends: what was judged meanwhile is kept first.
 void Judging::keep_others(Journal& journal) {
   stop();
-  std::map<Place, std::future<Result>> others = std::exchange(pending_, {});
-  for (auto& [place, future] : others) {
+  std::map<EventKey, std::future<Result>> others = std::exchange(pending_, {});
+  for (auto& [key, future] : others) {
     try {
-      keep(journal, place, future);
+      keep(journal, key, future);
     } catch (const std::exception&) {
       // The first failure is the one that is told.
     }
@@ -145,23 +145,23 @@ void Judging::collect(Journal& journal) {
   }
 }
 
-std::optional<Result> Judging::wait(Journal& journal, const Place& place) {
-  if (auto node = pending_.extract(place)) {
+std::optional<Result> Judging::wait(Journal& journal, const EventKey& key) {
+  if (auto node = pending_.extract(key)) {
     {
       const Stopwatch waiting(waited_);
       node.mapped().wait();
     }
-    keep(journal, place, node.mapped());
+    keep(journal, key, node.mapped());
   }
-  return recorded_result(journal, place);
+  return recorded_result(journal, key);
 }
 
 void Judging::wait_for_candidate(Journal& journal, const std::string& candidate) {
-  std::vector<Place> places;
-  for (const auto& [place, result] : pending_) {
-    if (place.candidate == candidate) places.push_back(place);
+  std::vector<EventKey> keys;
+  for (const auto& [key, result] : pending_) {
+    if (key.candidate == candidate) keys.push_back(key);
   }
-  for (const Place& place : places) wait(journal, place);
+  for (const EventKey& key : keys) wait(journal, key);
 }
 
 void Judging::stop() {

@@ -25,14 +25,14 @@ class Judging {
   Judging(const std::vector<JudgePtr>& judges, const JudgingOptions& options);
 
   /// Has `place.judge` judge `video`, unless that is recorded or on its way.
-  void submit(Journal& journal, const Place& place, VideoPtr video, const Condition& condition);
+  void submit(Journal& journal, const EventKey& key, VideoPtr video, const Condition& condition);
 
   /// Records what has come in.
   void collect(Journal& journal);
 
   /// The result, waited for and recorded; nullopt after stop() if it was not judged. Throws what
   /// the judge throws about itself.
-  std::optional<Result> wait(Journal& journal, const Place& place);
+  std::optional<Result> wait(Journal& journal, const EventKey& key);
 
   /// wait() for all that is on its way for this candidate.
   void wait_for_candidate(Journal& journal, const std::string& candidate);
@@ -42,12 +42,12 @@ class Judging {
   double waited_seconds() const { return waited_; }
 
  private:
-  void keep(Journal& journal, const Place& place, std::future<Result>& result);
+  void keep(Journal& journal, const EventKey& key, std::future<Result>& result);
   void keep_others(Journal& journal);
 
   const bool overlap_;
   std::vector<std::unique_ptr<JudgeQueue>> queues_;
-  std::map<Place, std::future<Result>> pending_;
+  std::map<EventKey, std::future<Result>> pending_;
   double waited_ = 0;
 };
 

@@ -13,39 +13,39 @@
 namespace bestreel {
 namespace {
 
+using session::EventKey;
 using session::Journal;
 using session::Json;
-using session::Place;
-using State = SessionTrajectory::State;
+using State = Trajectory::State;
 
-Event asked_event(std::int64_t wave, const Ask& ask) {
+Event wave_started_event(std::int64_t wave, const Ask& ask) {
   Json body{{"starts", Json::array()},
             {"barriers", ask.barriers},
             {"lag", ask.lag},
             {"reviews", Json::array()}};
-  for (const NewCandidate& start : ask.starts) {
+  for (const NewTrajectory& start : ask.starts) {
     body["starts"].push_back(
         {{"candidate", candidate_name(start.id)}, {"noise", start.noise.text()}});
   }
   for (const Review& review : ask.reviews) {
     body["reviews"].push_back({{"candidate", candidate_name(review.id)}, {"judge", review.judge}});
   }
-  return {.wave = wave, .kind = "asked", .body = body.dump()};
+  return {.wave = wave, .kind = "wave_started", .body = body.dump()};
 }
 
-Event selected_event(const std::vector<Ranked>& ranking) {
+Event winner_selected_event(const std::vector<Ranked>& ranking) {
   Json order = Json::array();
   for (const Ranked& each : ranking) {
     Json entry{{"candidate", candidate_name(each.id)}, {"reward", each.reward}};
     if (each.judge) entry["judge"] = *each.judge;
     order.push_back(std::move(entry));
   }
-  return {.kind = "selected", .body = Json{{"order", order}}.dump()};
+  return {.kind = "winner_selected", .body = Json{{"order", order}}.dump()};
 }
 
 void check_options(const SessionOptions& options, const EngineCapabilities& engine,
                    std::size_t judges) {
-  if (!options.keep) fail_usage("session", "keep must be given: use mp4_keeper()");
+  if (!options.keep) fail_usage("session", "keep must be given: use mp4_sink()");
   if (options.preview_judge >= judges) {
     fail_usage("session", "the preview judge must be one of {} judges, but got number {}", judges,
                options.preview_judge + 1);
@@ -108,7 +108,7 @@ Session::Session(const std::string& directory, EngineCapabilities engine, Strate
   settings.engine = engine.id;
   settings.strategy = strategy->id();
   settings.limits = limits_text(options);
-  settings.lossless = static_cast<bool>(options.keep_lossless);
+  settings.lossless = static_cast<bool>(options.lossless_sink);
 
   const bool known = RunStore::exists(directory);
   Journal journal(known ? RunStore::open(directory) : RunStore::create(directory));
@@ -123,12 +123,12 @@ Session::Session(const std::string& directory, EngineCapabilities engine, Strate
 
 Session::~Session() = default;
 
-const Ledger& Session::ledger() const { return impl_->journal.ledger(); }
+const CostTotals& Session::ledger() const { return impl_->journal.ledger(); }
 
 /// A strategy's mistake would surface as a lost candidate or a wait without end.
 void Session::Impl::check(const Ask& ask) const {
   std::set<CandidateId> fresh;
-  for (const NewCandidate& start : ask.starts) {
+  for (const NewTrajectory& start : ask.starts) {
     if (start.id < 0 || trajectories.contains(start.id) || !fresh.insert(start.id).second) {
       fail_ask(*strategy, fmt::format("{} is not a new candidate", candidate_name(start.id)));
     }
@@ -161,27 +161,27 @@ void Session::Impl::check(const Ask& ask) const {
 }
 
 /// What a process before this one has recorded of its end.
-void Session::Impl::restore(CandidateId id, SessionTrajectory& t) {
+void Session::Impl::restore(CandidateId id, Trajectory& t) {
   const std::string name = candidate_name(id);
-  if (const Place* last = journal.last("advanced", t.wave, id)) {
+  if (const EventKey* last = journal.last("steps_done", t.wave, id)) {
     t.step = static_cast<int>(last->step);
   }
-  if (const Place* last = journal.last("failed", t.wave, id)) {
+  if (const EventKey* last = journal.last("failed", t.wave, id)) {
     const Json& body = *journal.find(*last);
     t.state = State::kFailed;
     t.failure =
         Failure{strictly_at<std::string>(body, "code"), strictly_at<std::string>(body, "sentence")};
-  } else if (const Place* stopped = journal.last("stopped", t.wave, id)) {
+  } else if (const EventKey* stopped = journal.last("stopped", t.wave, id)) {
     t.state = State::kStopped;
     t.failure = Failure{"budget", strictly_at<std::string>(*journal.find(*stopped), "sentence")};
     exhausted = true;
-  } else if (journal.find(place("candidate", id, engine.steps)) != nullptr) {
+  } else if (journal.find(key("candidate", id, engine.steps)) != nullptr) {
     const std::size_t judges = strategy->needs().reviews ? 1 : judge_count;
     for (std::size_t j = 0; j < judges; ++j) {
-      t.judgements.push_back(place("judged", id, engine.steps, j));
+      t.judgements.push_back(key("judged", id, engine.steps, j));
     }
     const bool judged = std::all_of(t.judgements.begin(), t.judgements.end(),
-                                    [&](const Place& p) { return journal.find(p) != nullptr; });
+                                    [&](const EventKey& p) { return journal.find(p) != nullptr; });
     // A judge sees what the engine made and not what a file kept of it: it is made again.
     if (judged) {
       t.state = State::kFinished;
@@ -196,12 +196,12 @@ void Session::Impl::restore(CandidateId id, SessionTrajectory& t) {
 std::set<CandidateId> Session::Impl::replay_tells() {
   for (const int step : wave->barriers) {
     const int effective = step + wave->lag;
-    const Json* told = journal.find({"told", wave->index, "", effective});
+    const Json* told = journal.find({"barrier_decided", wave->index, "", effective});
     if (told == nullptr) break;
     Barrier barrier{wave->index, step, {}};
     for (const Json& each : told->at("candidates")) {
-      const Place seen{"preview_judged", wave->index, strictly<std::string>(each, "candidate"),
-                       step, options.preview_judge};
+      const EventKey seen{"preview_judged", wave->index, strictly<std::string>(each, "candidate"),
+                          step, options.preview_judge};
       for (const auto& [id, t] : trajectories) {
         if (candidate_name(id) != seen.candidate) continue;
         if (const auto result = recorded_result(journal, seen)) {
@@ -214,27 +214,29 @@ std::set<CandidateId> Session::Impl::replay_tells() {
   std::set<CandidateId> needed;
   for (const CandidateId id : live()) needed.insert(id);
   for (auto each = wave->recorded.rbegin(); each != wave->recorded.rend(); ++each) {
-    std::erase_if(each->second, [&](const Slot& slot) { return !needed.contains(slot.id); });
+    std::erase_if(each->second,
+                  [&](const Assignment& assignment) { return !needed.contains(assignment.id); });
     needed.clear();
-    for (const Slot& slot : each->second) needed.insert(slot.parent);
+    for (const Assignment& assignment : each->second) needed.insert(assignment.parent);
   }
   return needed;
 }
 
 std::vector<Start> Session::Impl::open_wave(const Ask& ask) {
   check(ask);
-  wave = SessionWave{waves++, ask.barriers, ask.lag, {}, {}, {}};
-  journal.record({asked_event(wave->index, ask)});
-  for (const NewCandidate& start : ask.starts) {
-    SessionTrajectory& t = trajectories[start.id];
+  wave = Wave{waves++, ask.barriers, ask.lag, {}, {}, {}};
+  journal.record({wave_started_event(wave->index, ask)});
+  for (const NewTrajectory& start : ask.starts) {
+    Trajectory& t = trajectories[start.id];
     t.wave = t.tell_wave = wave->index;
     t.start = {start.id, options.condition, start.noise};
     restore(start.id, t);
   }
   std::set<CandidateId> needed = replay_tells();
   for (const Review& review : ask.reviews) {
-    SessionTrajectory& t = trajectories.at(review.id);
-    const Place due{"judged", wave->index, candidate_name(review.id), engine.steps, review.judge};
+    Trajectory& t = trajectories.at(review.id);
+    const EventKey due{"judged", wave->index, candidate_name(review.id), engine.steps,
+                       review.judge};
     t.judgements.push_back(due);
     t.tell_wave = wave->index;
     t.told = false;
@@ -256,7 +258,7 @@ void Session::Impl::require_wave_is_over() const {
   if (!wave || interrupted) return;
   std::vector<std::string> lost;
   for (const CandidateId id : live()) lost.push_back(candidate_name(id));
-  for (const auto& [id, place] : wave->remakes) lost.push_back(candidate_name(id));
+  for (const auto& [id, key] : wave->remakes) lost.push_back(candidate_name(id));
   if (lost.empty()) return;
   fail("engine_broken", "session",
        "{} must bring every candidate to its end or report its failure, but left {} behind: report "
@@ -275,12 +277,12 @@ bool Session::Impl::tell_finished() {
   std::sort(due.begin(), due.end());
   std::vector<Finished> tells;
   for (const auto& [tell_wave, id] : due) {
-    SessionTrajectory& t = trajectories.at(id);
+    Trajectory& t = trajectories.at(id);
     Finished finished{id, {}, t.failure};
     finished.results.resize(judge_count);
-    for (const Place& place : t.judgements) {
-      finished.results.at(place.judge) = judging.wait(journal, place);
-      if (!finished.results.at(place.judge)) {
+    for (const EventKey& key : t.judgements) {
+      finished.results.at(key.judge) = judging.wait(journal, key);
+      if (!finished.results.at(key.judge)) {
         interrupted = true;
         return false;
       }
@@ -321,7 +323,7 @@ Outcome Session::finish() {
   note("waited", "seconds", impl_->judging.waited_seconds());
   note("redone", "forwards", std::exchange(impl_->redone_forwards, 0));
   if (!complete) return {project(journal.events()), false};
-  journal.record({selected_event(impl_->strategy->ranking())});
+  journal.record({winner_selected_event(impl_->strategy->ranking())});
   const RunView view = project(journal.events());
   write_best(journal.directory(), view);
   journal.record({finished_event(view.winner)});

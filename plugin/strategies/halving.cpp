@@ -71,7 +71,7 @@ class Halving final : public Strategy {
     // By the plan, not by who is left: a candidate that failed makes room for the next.
     order.resize(std::min(order.size(), plan_.alive.at(rung + 1)));
     Answer answer;
-    for (const auto& [reward, id] : order) answer.slots.push_back({.id = id, .parent = id});
+    for (const auto& [reward, id] : order) answer.assignments.push_back({.id = id, .parent = id});
     return answer;
   }
 

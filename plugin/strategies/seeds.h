@@ -30,8 +30,8 @@ inline std::string selection_text(const Selection& selection) {
                      fmt::join(selection.weights, "/"));
 }
 
-inline std::vector<NewCandidate> one_per_seed(const std::vector<std::uint64_t>& seeds) {
-  std::vector<NewCandidate> starts;
+inline std::vector<NewTrajectory> one_per_seed(const std::vector<std::uint64_t>& seeds) {
+  std::vector<NewTrajectory> starts;
   for (std::size_t i = 0; i < seeds.size(); ++i) {
     starts.push_back({static_cast<CandidateId>(i), Noise::seed(seeds[i])});
   }

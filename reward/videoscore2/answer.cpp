@@ -200,7 +200,7 @@ void add_verdict(const Profile& profile, const std::vector<ScoreLine>& lines,
     if (match != right) {
       answer.first_match_differs = true;
       answer.remarks.push_back(
-          fmt::format("first-match reading finds {} for '{}', the final block says {}",
+          fmt::format("first-match sample finds {} for '{}', the final block says {}",
                       match.substr(0, 20), label, right));
     }
     if (score.next_digit && std::string(1, *score.next_digit) != right) {

@@ -60,23 +60,23 @@ KvCache::KvCache(const TextConfig& config, std::int64_t capacity, at::TensorOpti
   }
 }
 
-KvCache KvCache::fork(std::shared_ptr<const KvCache> stem, std::int64_t capacity) {
+KvCache KvCache::fork(std::shared_ptr<const KvCache> prefix, std::int64_t capacity) {
   KvCache out;
-  const bool shared = stem->keys_.at(0).is_cpu();
+  const bool shared = prefix->keys_.at(0).is_cpu();
   const auto continued = [&](const at::Tensor& old) {
-    const std::int64_t kept = shared ? 0 : stem->length_;
+    const std::int64_t kept = shared ? 0 : prefix->length_;
     at::Tensor tensor = at::empty({old.size(0), kept + capacity, old.size(2)}, old.options());
     tensor.narrow(1, 0, kept).copy_(old.narrow(1, 0, kept));
     return tensor;
   };
-  for (std::size_t i = 0; i < stem->keys_.size(); ++i) {
-    out.keys_.push_back(continued(stem->keys_[i]));
-    out.values_.push_back(continued(stem->values_[i]));
+  for (std::size_t i = 0; i < prefix->keys_.size(); ++i) {
+    out.keys_.push_back(continued(prefix->keys_[i]));
+    out.values_.push_back(continued(prefix->values_[i]));
   }
   if (shared)
-    out.stem_ = std::move(stem);
+    out.prefix_ = std::move(prefix);
   else
-    out.length_ = stem->length_;
+    out.length_ = prefix->length_;
   return out;
 }
 
@@ -108,7 +108,7 @@ at::Tensor LanguageModel::embed(const at::Tensor& ids) const {
   return at::index_select(embedding_, 0, ids).to(activations_);
 }
 
-Rotation LanguageModel::rotation(const at::Tensor& positions) const {
+Rope LanguageModel::make_rope(const at::Tensor& positions) const {
   // (3, n, head/2), then each frequency takes the axis that its section names.
   const at::Tensor angle = positions.to(at::kFloat).unsqueeze(-1).mul(frequency_);
   std::vector<at::Tensor> parts;
@@ -122,20 +122,20 @@ Rotation LanguageModel::rotation(const at::Tensor& positions) const {
   return {mixed.cos().to(activations_), mixed.sin().to(activations_)};
 }
 
-Rotation LanguageModel::rotation(std::int64_t first, std::int64_t count) const {
-  return rotation(
+Rope LanguageModel::make_rope(std::int64_t first, std::int64_t count) const {
+  return make_rope(
       at::arange(first, first + count, frequency_.options().dtype(at::kLong)).expand({3, count}));
 }
 
 at::Tensor LanguageModel::prompt_attention(const Layer& layer, const at::Tensor& x,
-                                           const Rotation& turn, at::Tensor& keys,
-                                           at::Tensor& values, std::int64_t queries) const {
+                                           const Rope& rope, at::Tensor& keys, at::Tensor& values,
+                                           std::int64_t queries) const {
   const std::int64_t n = x.size(0), head = config_.head_dim(), kv = config_.num_kv_heads;
   const std::int64_t group = config_.num_heads / kv, skipped = n - queries;
-  keys.narrow(1, 0, n).copy_(rotate(layer.k(x).view({n, kv, head}), turn).transpose(0, 1));
+  keys.narrow(1, 0, n).copy_(rotate(layer.k(x).view({n, kv, head}), rope).transpose(0, 1));
   values.narrow(1, 0, n).copy_(layer.v(x).view({n, kv, head}).transpose(0, 1));
 
-  const Rotation last{turn.cos.narrow(0, skipped, queries), turn.sin.narrow(0, skipped, queries)};
+  const Rope last{rope.cos.narrow(0, skipped, queries), rope.sin.narrow(0, skipped, queries)};
   const at::Tensor q =
       rotate(layer.q(x.narrow(0, skipped, queries)).view({queries, kv * group, head}), last)
           .view({queries, kv, group, head})
@@ -154,14 +154,14 @@ at::Tensor LanguageModel::prompt_attention(const Layer& layer, const at::Tensor&
 at::Tensor LanguageModel::prefill(const at::Tensor& embeddings, const at::Tensor& positions,
                                   KvCache& cache, bool last_only,
                                   const std::function<void()>& check) const {
-  const Rotation turn = rotation(positions);
+  const Rope rope = make_rope(positions);
   const std::int64_t n = embeddings.size(0);
   at::Tensor x = embeddings.clone();
   for (std::size_t i = 0; i < layers_.size(); ++i) {
     if (check) check();
     const Layer& layer = layers_[i];
     const std::int64_t queries = last_only && i + 1 == layers_.size() ? 1 : n;
-    const at::Tensor attended = prompt_attention(layer, layer.attention_norm(x), turn,
+    const at::Tensor attended = prompt_attention(layer, layer.attention_norm(x), rope,
                                                  cache.keys_[i], cache.values_[i], queries);
     x = x.narrow(0, n - queries, queries);
     x.add_(attended);
@@ -230,7 +230,7 @@ void LanguageModel::attend_on_cpu(std::size_t layer, const at::Tensor& q, at::Te
       parts[r][count++] = {part.keys_[layer].const_data_ptr(), part.values_[layer].const_data_ptr(),
                            part.keys_[layer].stride(0), length};
     };
-    if (cache.stem_) add(*cache.stem_, cache.stem_->length_);
+    if (cache.prefix_) add(*cache.prefix_, cache.prefix_->length_);
     add(cache, places[r] + 1);
     attention.push_back({query + r * bytes, {parts[r].data(), count}, result + r * bytes});
   }
@@ -242,20 +242,20 @@ at::Tensor LanguageModel::decode(const at::Tensor& embeddings,
   const std::int64_t n = embeddings.size(0), head = config_.head_dim();
   std::vector<at::Tensor> cos, sin;
   for (const DecodeRow& row : rows) {
-    cos.push_back(row.turn.cos);
-    sin.push_back(row.turn.sin);
+    cos.push_back(row.rope.cos);
+    sin.push_back(row.rope.sin);
   }
   for (auto padding = static_cast<std::int64_t>(rows.size()); padding < n; ++padding) {
     cos.push_back(cos.front());
     sin.push_back(sin.front());
   }
-  const Rotation turn{at::stack(cos), at::stack(sin)};  // (n, 1, head/2)
+  const Rope rope{at::stack(cos), at::stack(sin)};  // (n, 1, head/2)
   at::Tensor x = embeddings.clone();
   for (std::size_t i = 0; i < layers_.size(); ++i) {
     const Layer& layer = layers_[i];
     at::Tensor y = layer.attention_norm(x);
-    const at::Tensor q = rotate(layer.q(y).view({n, config_.num_heads, head}), turn);
-    const at::Tensor k = rotate(layer.k(y).view({n, config_.num_kv_heads, head}), turn);
+    const at::Tensor q = rotate(layer.q(y).view({n, config_.num_heads, head}), rope);
+    const at::Tensor k = rotate(layer.k(y).view({n, config_.num_kv_heads, head}), rope);
     const at::Tensor v = layer.v(y).view({n, config_.num_kv_heads, head});
     x.add_(layer.o(decode_attention(i, q, k, v, rows)));
     y = layer.mlp_norm(x);

@@ -16,7 +16,7 @@
 namespace bestreel::videoscore2 {
 
 /// Bytes of the keys and values of `tokens` tokens. A reading holds those of its prompt, which the
-/// readings of one video share on the CPU, and of AnswerReader::room() tokens; on the CPU memory
+/// samples of one video share on the CPU, and of AnswerReader::room() tokens; on the CPU memory
 /// that no token has reached yet is reserved, not resident.
 std::int64_t kv_bytes(const TextConfig& config, std::int64_t tokens, at::ScalarType dtype);
 
@@ -25,10 +25,10 @@ class KvCache {
  public:
   KvCache(const TextConfig& config, std::int64_t capacity, at::TensorOptions options);
 
-  /// An empty continuation of `stem` with room for `capacity` tokens more. On the CPU the stem is
-  /// shared; elsewhere it is copied, since the library's attention wants one tensor. The stem may
-  /// no longer be written.
-  static KvCache fork(std::shared_ptr<const KvCache> stem, std::int64_t capacity);
+  /// An empty continuation of `prefix` with room for `capacity` tokens more. On the CPU the prefix
+  /// is shared; elsewhere it is copied, since the library's attention wants one tensor. The prefix
+  /// may no longer be written.
+  static KvCache fork(std::shared_ptr<const KvCache> prefix, std::int64_t capacity);
 
   std::int64_t length() const { return stem_length() + length_; }
   /// Forgets all but the first `length` tokens, which are at least the shared ones.
@@ -36,19 +36,19 @@ class KvCache {
 
  private:
   friend class LanguageModel;
-  friend class FixedStep;
+  friend class CapturedDecodeStep;
   KvCache() = default;
-  std::int64_t stem_length() const { return stem_ ? stem_->length_ : 0; }
+  std::int64_t stem_length() const { return prefix_ ? prefix_->length_ : 0; }
 
-  std::shared_ptr<const KvCache> stem_;  // has no stem of its own
+  std::shared_ptr<const KvCache> prefix_;  // has no prefix of its own
   std::vector<at::Tensor> keys_, values_;
-  std::int64_t length_ = 0;  // without the stem's
+  std::int64_t length_ = 0;  // without the prefix's
 };
 
-/// One token of a decode step: it is appended to `cache` and turned by `turn` (1, head/2).
+/// One token of a decode step: it is appended to `cache` and turned by `rope` (1, head/2).
 struct DecodeRow {
   KvCache* cache;
-  Rotation turn;
+  Rope rope;
 };
 
 /// Note [A row is alone]: a decode step runs the tokens of many sequences in one pass over the
@@ -78,20 +78,20 @@ class LanguageModel {
   at::Tensor decode(const at::Tensor& embeddings, std::span<const DecodeRow> rows) const;
 
   /// Of `count` text tokens from `first` on: (count, 1, head/2).
-  Rotation rotation(std::int64_t first, std::int64_t count) const;
+  Rope make_rope(std::int64_t first, std::int64_t count) const;
 
   /// (n, hidden) to (n, vocabulary) float32.
   at::Tensor logits(const at::Tensor& hidden) const;
 
  private:
-  friend class FixedStep;
+  friend class CapturedDecodeStep;
   struct Layer {
     RmsNorm attention_norm, mlp_norm;
     Linear q, k, v, o, gate, up, down;
   };
 
-  Rotation rotation(const at::Tensor& positions) const;
-  at::Tensor prompt_attention(const Layer& layer, const at::Tensor& x, const Rotation& turn,
+  Rope make_rope(const at::Tensor& positions) const;
+  at::Tensor prompt_attention(const Layer& layer, const at::Tensor& x, const Rope& rope,
                               at::Tensor& keys, at::Tensor& values, std::int64_t queries) const;
   at::Tensor decode_attention(std::size_t layer, const at::Tensor& q, const at::Tensor& k,
                               const at::Tensor& v, std::span<const DecodeRow> rows) const;

@@ -11,7 +11,7 @@
 #include <optional>
 
 #include "core/base/fail.h"
-#include "reward/videoscore2/kernels/few_rows.h"
+#include "reward/videoscore2/kernels/skinny_gemm.h"
 
 namespace bestreel::videoscore2 {
 namespace {
@@ -35,17 +35,17 @@ std::optional<Element> element_of(at::ScalarType type) {
 at::Tensor streamed(const at::Tensor& x, const Linear& linear) {
   const at::Tensor rows = x.contiguous();
   at::Tensor y = at::empty({x.size(0), linear.weight.size(0)}, x.options());
-  few_rows({.rows = x.size(0),
-            .in = x.size(1),
-            .out = linear.weight.size(0),
-            .activations = *element_of(x.scalar_type()),
-            .weights = *element_of(linear.weight.scalar_type()),
-            .x = rows.const_data_ptr(),
-            .weight = linear.weight.const_data_ptr(),
-            .bias = linear.bias.defined() ? linear.bias.const_data_ptr() : nullptr,
-            .scale = linear.scale.defined() ? linear.scale.const_data_ptr<float>() : nullptr,
-            .group = linear.group,
-            .y = y.mutable_data_ptr()});
+  skinny_gemm({.rows = x.size(0),
+               .in = x.size(1),
+               .out = linear.weight.size(0),
+               .activations = *element_of(x.scalar_type()),
+               .weights = *element_of(linear.weight.scalar_type()),
+               .x = rows.const_data_ptr(),
+               .weight = linear.weight.const_data_ptr(),
+               .bias = linear.bias.defined() ? linear.bias.const_data_ptr() : nullptr,
+               .scale = linear.scale.defined() ? linear.scale.const_data_ptr<float>() : nullptr,
+               .group = linear.group,
+               .y = y.mutable_data_ptr()});
   return y;
 }
 
@@ -86,7 +86,7 @@ at::Tensor Linear::operator()(const at::Tensor& x) const {
   std::vector<std::int64_t> shape = x.sizes().vec();
   const at::Tensor rows = x.reshape({-1, shape.back()});
   shape.back() = weight.size(0);
-  if (rows.size(0) <= kFewRows && has_kernel(rows, weight))
+  if (rows.size(0) <= kSkinnyGemm && has_kernel(rows, weight))
     return streamed(rows, *this).view(shape);
   if (rows.scalar_type() != weight.scalar_type()) return widened(rows, *this).view(shape);
   return at::linear(x, weight, bias.defined() ? std::optional<at::Tensor>(bias) : std::nullopt);

@@ -14,8 +14,8 @@ namespace bestreel::videoscore2 {
 /// y = x W^T + b. `weight` (out,in) aliases the file's mapping in the file's dtype; x and y are in
 /// the activations' dtype. Where the two differ (fp32 activations on bf16 or fp16 weights) each
 /// weight is widened as it is read, which is exact: the result is that of an fp32 copy of the
-/// weights, at half its memory and traffic. Up to kFewRows rows on the CPU (kernels/few_rows.h), a
-/// row's bits depend on nothing but the row and the weights.
+/// weights, at half its memory and traffic. Up to kSkinnyGemm rows on the CPU
+/// (kernels/skinny_gemm.h), a row's bits depend on nothing but the row and the weights.
 struct Linear {
   at::Tensor weight;
   at::Tensor bias;         ///< undefined = none; in the activations' dtype

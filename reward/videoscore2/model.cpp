@@ -93,7 +93,7 @@ Prompt Model::prefill(const std::vector<std::int64_t>& prompt, const at::Tensor&
 
 Sequence Model::fork(const Prompt& prompt, std::int64_t capacity) const {
   return {KvCache::fork(prompt.cache, capacity), prompt.cache->length(),
-          language_.rotation(prompt.position, capacity)};
+          language_.make_rope(prompt.position, capacity)};
 }
 
 at::Tensor Model::step(std::span<const NextToken> rows) const {
@@ -105,7 +105,7 @@ at::Tensor Model::step(std::span<const NextToken> rows) const {
     ahead = !decode.empty() && decode.back().cache == &sequence.cache ? ahead + 1 : 0;
     const std::int64_t place = sequence.cache.length() + ahead - sequence.begin;
     ids.push_back(row.id);
-    decode.push_back({&sequence.cache, {sequence.turns.cos[place], sequence.turns.sin[place]}});
+    decode.push_back({&sequence.cache, {sequence.rope.cos[place], sequence.rope.sin[place]}});
   }
   return language_.decode(language_.embed(nn::upload(at::tensor(ids, at::kLong), device_)), decode);
 }

@@ -19,7 +19,7 @@
 
 namespace bestreel::videoscore2 {
 
-/// What a prompt leaves behind; the readings of one video share it.
+/// What a prompt leaves behind; the samples of one video share it.
 struct Prompt {
   std::shared_ptr<const KvCache> cache;
   std::int64_t position = 0;  ///< rotary position of the next token, in all three axes
@@ -30,7 +30,7 @@ struct Prompt {
 struct Sequence {
   KvCache cache;
   std::int64_t begin = 0;  ///< tokens of the prompt
-  Rotation turns;          ///< (capacity, 1, head/2), of the tokens after the prompt
+  Rope rope;               ///< (capacity, 1, head/2), of the tokens after the prompt
 };
 
 /// A token to run after those that `sequence` holds.
@@ -67,7 +67,7 @@ class Model {
   Sequence fork(const Prompt& prompt, std::int64_t capacity) const;
 
   /// Runs tokens of several sequences in one step; those of one sequence stand in order. Returns
-  /// hidden states (rows, hidden). For the CPU: devices have FixedStep.
+  /// hidden states (rows, hidden). For the CPU: devices have CapturedDecodeStep.
   at::Tensor step(std::span<const NextToken> rows) const;
 
  private:

@@ -61,16 +61,16 @@ std::int64_t declared_size(const std::string& folder) {
 std::int64_t vision_peak(const VisionConfig& v, std::int64_t rows, std::int64_t a) {
   Meter meter;
   const std::int64_t x = rows * v.hidden_size * a, wide = rows * v.hidden_size * 4;
-  meter.take(x);
-  meter.touch(x);  // ordered by windows: a copy
-  meter.take(x);   // normalised
-  meter.touch(a == 4 ? x : 2 * wide);
-  meter.take(3 * x);  // q, k, v in one
-  meter.take(2 * wide);
-  meter.touch(2 * wide);  // the halves of a rotation
-  meter.take(2 * x);      // attended, and a segment's own result
-  meter.give(3 * x + 2 * wide + 2 * x);
-  meter.touch(2 * rows * v.intermediate_size * a);
+  meter.alloc(x);
+  meter.transient(x);  // ordered by windows: a copy
+  meter.alloc(x);      // normalised
+  meter.transient(a == 4 ? x : 2 * wide);
+  meter.alloc(3 * x);  // q, k, v in one
+  meter.alloc(2 * wide);
+  meter.transient(2 * wide);  // the halves of a rotation
+  meter.alloc(2 * x);         // attended, and a segment's own result
+  meter.free(3 * x + 2 * wide + 2 * x);
+  meter.transient(2 * rows * v.intermediate_size * a);
   return meter.peak();
 }
 
@@ -78,15 +78,15 @@ std::int64_t vision_peak(const VisionConfig& v, std::int64_t rows, std::int64_t 
 std::int64_t prompt_peak(const TextConfig& t, std::int64_t rows, std::int64_t a) {
   Meter meter;
   const std::int64_t x = rows * t.hidden_size * a, kv = rows * t.num_kv_heads * t.head_dim() * a;
-  meter.take(2 * x);  // the caller's embeddings and our own copy
-  meter.take(x);      // normalised
-  meter.touch(a == 4 ? x : rows * t.hidden_size * 8);
-  meter.touch(3 * kv);
-  meter.touch(3 * x);  // a query, rotated, and the halves
-  meter.touch(3 * x);  // the rotated query, what it attended, and in order
-  meter.give(x);
+  meter.alloc(2 * x);  // the caller's embeddings and our own copy
+  meter.alloc(x);      // normalised
+  meter.transient(a == 4 ? x : rows * t.hidden_size * 8);
+  meter.transient(3 * kv);
+  meter.transient(3 * x);  // a query, rotated, and the halves
+  meter.transient(3 * x);  // the rotated query, what it attended, and in order
+  meter.free(x);
   const std::int64_t part = std::min(rows, kMlpRows);
-  meter.touch(2 * part * t.hidden_size * a + 2 * part * t.intermediate_size * a);
+  meter.transient(2 * part * t.hidden_size * a + 2 * part * t.intermediate_size * a);
   return meter.peak();
 }
 
@@ -126,9 +126,9 @@ JudgeSize plan_videoscore2(const JudgePlanOptions& o) {
   const std::int64_t rows = features + text;
   size.prompt_tokens = rows;
 
-  JudgeNeed& need = size.need;
+  JudgeEstimate& need = size.need;
   need.name = "judge";
-  need.readings = o.readings;
+  need.samples = o.samples;
   need.max_slots = o.max_slots;
   // Rows of the table are read one by one, each with its neighbours in the page cache.
   if (!t.tie_word_embeddings) {
@@ -144,19 +144,19 @@ JudgeSize plan_videoscore2(const JudgePlanOptions& o) {
       std::min(plan.grid[0], std::max<std::int64_t>(1, kVisionChunk / frame)) * frame;
   const std::int64_t pixels = v.in_channels * v.temporal_patch_size * v.patch_size * v.patch_size;
   Meter meter;
-  meter.take(patches * pixels * 4);
+  meter.alloc(patches * pixels * 4);
   // Frames of the file as the decoder keeps them, and two of them on their way to patches.
   const std::int64_t picture = o.video.width * static_cast<std::int64_t>(o.video.height);
-  meter.take(16 * picture * 3 / 2);
-  meter.touch(2 * 3 * plan.height * plan.width * 4 * 4);
-  if (a != element || o.int8) meter.take(kWidened);  // a slice of the weights, widened
-  meter.take(rows * t.hidden_size * a);              // embeddings
+  meter.alloc(16 * picture * 3 / 2);
+  meter.transient(2 * 3 * plan.height * plan.width * 4 * 4);
+  if (a != element || o.int8) meter.alloc(kWidened);  // a slice of the weights, widened
+  meter.alloc(rows * t.hidden_size * a);              // embeddings
   Meter vision = meter;
-  vision.take(features * v.out_hidden_size * a);
-  vision.touch(vision_peak(v, chunk, a));
+  vision.alloc(features * v.out_hidden_size * a);
+  vision.transient(vision_peak(v, chunk, a));
   Meter language_meter = meter;
-  language_meter.give(rows * t.hidden_size * a);  // counted in prompt_peak
-  language_meter.touch(prompt_peak(t, rows, a));
+  language_meter.free(rows * t.hidden_size * a);  // counted in prompt_peak
+  language_meter.transient(prompt_peak(t, rows, a));
   need.activations = std::max(vision.peak(), language_meter.peak());
   need.activations += allocator_slack(need.activations);
 

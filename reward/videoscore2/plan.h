@@ -17,7 +17,7 @@ struct JudgePlanOptions {
   std::string dtype = "fp32";  ///< of the activations, as in VideoScore2Options
   bool int8 = false;  ///< the language model's matrices and head as int8_weights.h holds them
   std::int64_t rationale = 1024;
-  int readings = 1;
+  int samples = 1;
   int max_slots = 1;
   double fps = 0;                  ///< 0: the judge's own
   std::int64_t max_frames = 0;     ///< 0: the reference's limit
@@ -26,7 +26,7 @@ struct JudgePlanOptions {
 };
 
 struct JudgeSize {
-  JudgeNeed need;
+  JudgeEstimate need;
   std::int64_t file_bytes = 0;  ///< of the checkpoint
   std::int64_t untouched = 0;   ///< of these, rows of the embedding table that no prompt reads
   bool from_headers = false;    ///< false: the weights are absent and were counted from config.json

@@ -73,44 +73,45 @@ std::int64_t answer_room(const Profile& profile, std::int64_t budget) {
   return budget + kAnswerRoom + static_cast<std::int64_t>(block.size());
 }
 
-AnswerWriter::AnswerWriter(const Model& model, const Profile& profile, const AnswerTokens& answer,
-                           std::int64_t budget, const SamplingOptions& sampling)
+ConstrainedDecoder::ConstrainedDecoder(const Model& model, const Profile& profile,
+                                       const AnswerTokens& answer, std::int64_t budget,
+                                       const SamplingOptions& sampling)
     : model_(model), profile_(profile), answer_(answer), budget_(budget), sampling_(sampling) {
   if (budget == 0) force();
 }
 
-std::span<const std::int64_t> AnswerWriter::pending() const {
-  return std::span(reading_.tokens).subspan(static_cast<std::size_t>(run_));
+std::span<const std::int64_t> ConstrainedDecoder::pending() const {
+  return std::span(sample_.tokens).subspan(static_cast<std::size_t>(run_));
 }
 
-std::optional<double> AnswerWriter::draw() const {
+std::optional<double> ConstrainedDecoder::draw() const {
   if (!sampling_.sample) return std::nullopt;
   return uniform(sampling_.seed, static_cast<std::uint64_t>(size()));
 }
 
-bool AnswerWriter::ends(std::int64_t token) const {
+bool ConstrainedDecoder::ends(std::int64_t token) const {
   const auto& ends = model_.ends();
   return std::find(ends.begin(), ends.end(), token) != ends.end();
 }
 
-void AnswerWriter::add(std::int64_t token, bool special) {
-  reading_.tokens.push_back(token);
-  if (!special) reading_.text += model_.tokenizer().token_bytes(token);
-  text_ends_.push_back(reading_.text.size());
-  log_.resize(reading_.tokens.size());
+void ConstrainedDecoder::add(std::int64_t token, bool special) {
+  sample_.tokens.push_back(token);
+  if (!special) sample_.text += model_.tokenizer().token_bytes(token);
+  text_ends_.push_back(sample_.text.size());
+  log_.resize(sample_.tokens.size());
 }
 
 // Forgets all tokens but the first `count`.
-void AnswerWriter::cut(std::int64_t count) {
+void ConstrainedDecoder::cut(std::int64_t count) {
   const auto kept = static_cast<std::size_t>(count);
-  reading_.tokens.resize(kept);
+  sample_.tokens.resize(kept);
   text_ends_.resize(kept);
   log_.resize(kept);
-  reading_.text.resize(count == 0 ? 0 : text_ends_.back());
+  sample_.text.resize(count == 0 ? 0 : text_ends_.back());
   run_ = std::min(run_, count);
 }
 
-void AnswerWriter::take(const StepOutcome& outcome) {
+void ConstrainedDecoder::take(const StepOutcome& outcome) {
   if (!outcome.finite)
     fail("logits_not_finite", "judge",
          "the model's logits must be numbers but are NaN or infinite: the weights in {} may be "
@@ -124,13 +125,13 @@ void AnswerWriter::take(const StepOutcome& outcome) {
     take_free(outcome.token);
 }
 
-void AnswerWriter::take_free(std::int64_t token) {
+void ConstrainedDecoder::take_free(std::int64_t token) {
   const bool ended = ends(token);
-  const std::size_t before = reading_.text.size();
+  const std::size_t before = sample_.text.size();
   add(token, ended);
   const std::string& mark = profile_.think_end;
   const std::size_t from = before - std::min(before, mark.size());
-  if (answer_begin_ < 0 && reading_.text.find(mark, from) != std::string::npos)
+  if (answer_begin_ < 0 && sample_.text.find(mark, from) != std::string::npos)
     answer_begin_ = size();
   const bool spent = answer_begin_ < 0 ? size() >= budget_ : size() - answer_begin_ >= kAnswerRoom;
   if (ended && finish_free())
@@ -139,8 +140,8 @@ void AnswerWriter::take_free(std::int64_t token) {
     force();
 }
 
-bool AnswerWriter::finish_free() {
-  const ParsedAnswer parsed = parse_answer(reading_.text, profile_);
+bool ConstrainedDecoder::finish_free() {
+  const ParsedAnswer parsed = parse_answer(sample_.text, profile_);
   if (!parsed.complete) return false;
   std::vector<std::int64_t> positions;
   for (const ParsedScore& score : parsed.scores) {
@@ -149,37 +150,37 @@ bool AnswerWriter::finish_free() {
         std::upper_bound(text_ends_.begin(), text_ends_.end(), score.offset) - text_ends_.begin();
     if (*score.score < 1 || *score.score > 5) return false;
     const std::int64_t digit = answer_.digits[static_cast<std::size_t>(*score.score - 1)];
-    if (token >= size() || reading_.tokens[static_cast<std::size_t>(token)] != digit) return false;
+    if (token >= size() || sample_.tokens[static_cast<std::size_t>(token)] != digit) return false;
     positions.push_back(token);
   }
   for (std::size_t i = 0; i < positions.size(); ++i)
-    reading_.digits.push_back(
-        digit_reading(*parsed.scores[i].score, log_[static_cast<std::size_t>(positions[i])].raw,
-                      log_[static_cast<std::size_t>(positions[i])].processed));
-  reading_.digit_positions = std::move(positions);
+    sample_.digits.push_back(digit_reading(*parsed.scores[i].score,
+                                           log_[static_cast<std::size_t>(positions[i])].raw,
+                                           log_[static_cast<std::size_t>(positions[i])].processed));
+  sample_.digit_positions = std::move(positions);
   return true;
 }
 
-void AnswerWriter::force() {
-  reading_.forced = true;
+void ConstrainedDecoder::force() {
+  sample_.forced = true;
   const std::string& mark = profile_.think_end;
   std::string block = profile_.forced_prefix.at(0);
-  const std::size_t found = reading_.text.rfind(mark);
+  const std::size_t found = sample_.text.rfind(mark);
   if (found == std::string::npos) {
-    while (size() > 0 && ends(reading_.tokens.back())) cut(size() - 1);
-    block = (mark + block).substr(begun(reading_.text, mark));
+    while (size() > 0 && ends(sample_.tokens.back())) cut(size() - 1);
+    block = (mark + block).substr(begun(sample_.text, mark));
   } else {
     // What follows </think> stays as far as it is how the block begins.
     const std::size_t answer = found + mark.size();
     const auto tail = [&](std::int64_t tokens) {
-      return std::string_view(reading_.text)
+      return std::string_view(sample_.text)
           .substr(answer, text_ends_[static_cast<std::size_t>(tokens - 1)] - answer);
     };
     std::int64_t keep =
         std::lower_bound(text_ends_.begin(), text_ends_.end(), answer) - text_ends_.begin() + 1;
     const auto agrees = [&](std::int64_t tokens) {
       return tail(tokens).size() < block.size() && block.starts_with(tail(tokens)) &&
-             !ends(reading_.tokens[static_cast<std::size_t>(tokens - 1)]);
+             !ends(sample_.tokens[static_cast<std::size_t>(tokens - 1)]);
     };
     while (keep < size() && agrees(keep + 1)) ++keep;
     if (agrees(keep)) block = block.substr(tail(keep).size());
@@ -189,20 +190,20 @@ void AnswerWriter::force() {
   add_label(block);
 }
 
-void AnswerWriter::add_label(const std::string& label) {
+void ConstrainedDecoder::add_label(const std::string& label) {
   for (const std::int64_t token : model_.tokenizer().encode(label)) add(token, false);
 }
 
-void AnswerWriter::take_digit(const StepOutcome& outcome) {
+void ConstrainedDecoder::take_digit(const StepOutcome& outcome) {
   // Where top_k left no digit, the model's own logits decide.
   const bool none = std::none_of(outcome.processed.begin(), outcome.processed.end(),
                                  [](double x) { return std::isfinite(x); });
   const std::size_t digit = choose_one(none ? outcome.raw : outcome.processed, draw());
-  reading_.digit_positions.push_back(size());
-  reading_.digits.push_back(
+  sample_.digit_positions.push_back(size());
+  sample_.digits.push_back(
       digit_reading(static_cast<int>(digit) + 1, outcome.raw, outcome.processed));
   add(answer_.digits[digit], false);
-  const std::size_t next = reading_.digits.size();
+  const std::size_t next = sample_.digits.size();
   if (next == profile_.dimensions.size())
     done_ = true;
   else

@@ -34,7 +34,7 @@ struct DigitReading {
   std::optional<double> reference_soft;
 };
 
-struct Reading {
+struct JudgeSample {
   std::vector<DigitReading> digits;           ///< one per dimension of the profile
   std::vector<std::int64_t> tokens;           ///< output ids, end token and forced block included
   std::vector<std::int64_t> digit_positions;  ///< indices into `tokens`
@@ -56,14 +56,14 @@ struct StepOutcome {
   std::array<double, 5> raw{}, processed{};  ///< logits of the five digits
 };
 
-/// One reading as it grows: a state machine without tensors, so that many readings can share a
+/// One reading as it grows: a state machine without tensors, so that many samples can share a
 /// decode step. Each step the owner runs pending(), and once nothing of it is left hands the
 /// outcome over the next token to take(), until done().
-class AnswerWriter {
+class ConstrainedDecoder {
  public:
   /// `budget`: tokens until </think>; 0 asks for the scores at once. All references outlive it.
-  AnswerWriter(const Model& model, const Profile& profile, const AnswerTokens& answer,
-               std::int64_t budget, const SamplingOptions& sampling);
+  ConstrainedDecoder(const Model& model, const Profile& profile, const AnswerTokens& answer,
+                     std::int64_t budget, const SamplingOptions& sampling);
 
   /// Tokens of the answer that the model must run before the next one is chosen. At the very start
   /// there may be none: the prompt's own last hidden state is what the first token is chosen from.
@@ -73,24 +73,24 @@ class AnswerWriter {
   void ran(std::int64_t count) { run_ += count; }
 
   /// Tokens of the answer so far.
-  const std::vector<std::int64_t>& tokens() const { return reading_.tokens; }
+  const std::vector<std::int64_t>& tokens() const { return sample_.tokens; }
   /// The final block is being written for the model. Where this turns true the answer was cut back;
   /// otherwise it only grows.
-  bool forced() const { return reading_.forced; }
+  bool forced() const { return sample_.forced; }
   /// The number in [0, 1) that decides the next token; nullopt: greedy.
   std::optional<double> draw() const;
 
   /// Error "logits_not_finite": weights or input hold values that are not numbers.
   void take(const StepOutcome& outcome);
   bool done() const { return done_; }
-  Reading finish() && { return std::move(reading_); }
+  JudgeSample finish() && { return std::move(sample_); }
 
  private:
   struct Logged {
     std::array<double, 5> raw, processed;
   };
 
-  std::int64_t size() const { return static_cast<std::int64_t>(reading_.tokens.size()); }
+  std::int64_t size() const { return static_cast<std::int64_t>(sample_.tokens.size()); }
   bool ends(std::int64_t token) const;
   void add(std::int64_t token, bool special);
   void cut(std::int64_t count);
@@ -105,7 +105,7 @@ class AnswerWriter {
   const AnswerTokens& answer_;
   std::int64_t budget_;
   SamplingOptions sampling_;
-  Reading reading_;
+  JudgeSample sample_;
   std::vector<std::size_t> text_ends_;  // byte offset in the text after each token
   std::vector<Logged> log_;             // the digits' logits where each token was chosen
   std::int64_t run_ = 0;

@@ -12,7 +12,7 @@
 
 namespace bestreel::videoscore2 {
 
-struct Rotation {
+struct Rope {
   at::Tensor cos, sin;  ///< (..., head/2), broadcast against x without its last dimension
 };
 
@@ -23,7 +23,7 @@ inline at::Tensor inverse_frequencies(std::int64_t dim, double theta) {
 }
 
 /// Turns pairs (x[i], x[i + head/2]), in x's dtype: (..., head) to the same shape, contiguous.
-inline at::Tensor rotate(const at::Tensor& x, const Rotation& by) {
+inline at::Tensor rotate(const at::Tensor& x, const Rope& by) {
   const std::int64_t half = x.size(-1) / 2;
   const at::Tensor first = x.narrow(-1, 0, half), second = x.narrow(-1, half, half);
   at::Tensor out = at::empty(x.sizes(), x.options());

@@ -17,7 +17,7 @@
 #include "core/nn/device.h"
 #include "core/nn/device_stream.h"
 #include "reward/videoscore2/answer.h"
-#include "reward/videoscore2/batch.h"
+#include "reward/videoscore2/continuous_batch.h"
 #include "reward/videoscore2/frames.h"
 #include "reward/videoscore2/kernels/isa.h"
 #include "reward/videoscore2/model.h"
@@ -51,26 +51,27 @@ void check(const VideoScore2Options& o) {
     fail_usage("score", "--max-frames must be at least 2 but got {}", o.max_frames);
   if (!(o.temperature >= 0) || !std::isfinite(o.temperature))
     fail_usage("score", "--temperature must be 0 (greedy) or above but got {}", o.temperature);
-  if (o.readings < 1) fail_usage("score", "--readings must be at least 1 but got {}", o.readings);
-  if (o.readings > 1 && o.temperature == 0)
+  if (o.samples < 1) fail_usage("score", "--samples must be at least 1 but got {}", o.samples);
+  if (o.samples > 1 && o.temperature == 0)
     fail_usage("score",
-               "--readings {} must have a --temperature above 0, since greedy readings are all "
+               "--samples {} must have a --temperature above 0, since greedy samples are all "
                "equal: pass --temperature 0.7, as the reference does",
-               o.readings);
+               o.samples);
   if (o.slots < 1 || o.slots > kMaxSlots)
     fail_usage("score", "--judge-slots must be between 1 and {} but got {}", kMaxSlots, o.slots);
 }
 
-// Mean and sample deviation over the readings of one dimension.
-Dimension summarise(const std::string& name, const std::vector<Reading>& readings, std::size_t i) {
+// Mean and sample deviation over the samples of one dimension.
+Dimension summarise(const std::string& name, const std::vector<JudgeSample>& samples,
+                    std::size_t i) {
   Dimension out;
   out.name = name;
-  const auto n = static_cast<double>(readings.size());
+  const auto n = static_cast<double>(samples.size());
   std::array<double, 5> p{};
   double soft = 0, square = 0;
   bool every_soft = true;
-  for (const Reading& reading : readings) {
-    const DigitReading& digit = reading.digits[i];
+  for (const JudgeSample& sample : samples) {
+    const DigitReading& digit = sample.digits[i];
     out.expected += digit.expected / n;
     for (std::size_t k = 0; k < 5; ++k) p[k] += digit.probabilities[k] / n;
     every_soft = every_soft && digit.reference_soft.has_value();
@@ -78,13 +79,13 @@ Dimension summarise(const std::string& name, const std::vector<Reading>& reading
   }
   out.probabilities = p;
   if (every_soft) out.reference_soft = soft;
-  if (readings.size() == 1) {
-    out.score = readings[0].digits[i].score;
+  if (samples.size() == 1) {
+    out.score = samples[0].digits[i].score;
     return out;
   }
   out.score = static_cast<int>(std::nearbyint(out.expected));
-  for (const Reading& reading : readings)
-    square += std::pow(reading.digits[i].expected - out.expected, 2);
+  for (const JudgeSample& sample : samples)
+    square += std::pow(sample.digits[i].expected - out.expected, 2);
   out.std = std::sqrt(square / (n - 1));
   return out;
 }
@@ -143,13 +144,13 @@ struct Setup {
 // video tokens: the system turn and the opening of the user's, 15 tokens of the 2,600 of a usual
 // clip with Qwen2.5's template. Sharing would save 0.6 % of a prefill and would need a prefill of
 // its own for every video, shared or not, for the bits to stay. What is shared whole is the prompt
-// of several readings of one video.
+// of several samples of one video.
 class Stream {
  public:
-  Stream(const Setup& setup, RequestSource& source, const nn::Lane& lane)
+  Stream(const Setup& setup, RequestSource& source, const nn::StreamContext& context)
       : setup_(setup),
         source_(source),
-        lane_(lane),
+        context_(context),
         batch_(
             setup.model, videoscore2_profile(), setup.options.slots,
             {.sample = setup.options.temperature > 0, .temperature = setup.options.temperature}) {}
@@ -173,16 +174,16 @@ class Stream {
     std::vector<std::int64_t> tokens{};
     std::int64_t rationale = 0;
     Prompt prompt{};
-    int joined = 0;  // readings that have
-    std::vector<Reading> readings{};
-    int read = 0;  // readings that are there
+    int joined = 0;  // samples that have
+    std::vector<JudgeSample> samples{};
+    int read = 0;  // samples that are there
   };
 
-  // Gives free slots to further readings of the newest video, else to the next video. Waits only
+  // Gives free slots to further samples of the newest video, else to the next video. Waits only
   // where there is nothing else to do.
   void fill() {
     while (batch_.free() > 0) {
-      if (!jobs_.empty() && jobs_.back().joined < setup_.options.readings) {
+      if (!jobs_.empty() && jobs_.back().joined < setup_.options.samples) {
         join(jobs_.back());
       } else if (std::optional<RequestSource::Item> item = source_.next(/*wait=*/batch_.empty())) {
         begin(std::move(*item));
@@ -195,7 +196,7 @@ class Stream {
   void begin(RequestSource::Item item) {
     Job job{.ticket = item.ticket, .stop = item.stop};
     std::optional<Failure> failure = failure_of([&] {
-      const nn::Lane::Scope on(lane_);
+      const nn::StreamContext::Scope on(context_);
       prefill(job, std::exchange(item.request, {}));
     });
     if (failure)
@@ -238,20 +239,20 @@ class Stream {
         static_cast<double>(config.processor.temporal_patch_size) / options.fps;
     job.prompt =
         model.prefill(job.tokens, patches, grid, seconds_per_grid, /*last_only=*/true, check_stop);
-    job.readings.resize(static_cast<std::size_t>(options.readings));
+    job.samples.resize(static_cast<std::size_t>(options.samples));
   }
 
   void join(Job& job) {
     const int k = job.joined++;
     const std::optional<Failure> failure = failure_of([&] {
-      const nn::Lane::Scope on(lane_);
+      const nn::StreamContext::Scope on(context_);
       batch_.join({job.ticket, k}, job.prompt, job.tokens, job.rationale,
                   setup_.options.seed + static_cast<std::uint64_t>(k));
     });
     if (failure)
       finish(job.ticket, *failure);
-    else if (job.joined == setup_.options.readings)
-      job.prompt = {};  // its readings hold what they share
+    else if (job.joined == setup_.options.samples)
+      job.prompt = {};  // its samples hold what they share
   }
 
   void step() {
@@ -262,26 +263,26 @@ class Stream {
       finish(each.ticket, Failure{cancelled.code(), cancelled.what()});
     }
     if (batch_.empty()) return;
-    std::vector<DecodeBatch::Ended> ended;
+    std::vector<ContinuousBatch::Ended> ended;
     if (const auto failure = failure_of([&] {
-          const nn::Lane::Scope on(lane_);
+          const nn::StreamContext::Scope on(context_);
           ended = batch_.step();
         }))
       while (!jobs_.empty()) finish(jobs_.front().ticket, *failure);
-    for (DecodeBatch::Ended& each : ended) settle(each);
+    for (ContinuousBatch::Ended& each : ended) settle(each);
   }
 
   // Another reading of the same video may have failed before.
-  void settle(DecodeBatch::Ended& ended) {
+  void settle(ContinuousBatch::Ended& ended) {
     const auto job = find(ended.key.request);
     if (job == jobs_.end()) return;
     if (const auto* error = std::get_if<Error>(&ended.outcome)) {
       finish(job->ticket, Failure{error->code(), error->what()});
       return;
     }
-    job->readings[static_cast<std::size_t>(ended.key.reading)] =
-        std::move(std::get<Reading>(ended.outcome));
-    if (++job->read == setup_.options.readings) finish(job->ticket, judgement(*job));
+    job->samples[static_cast<std::size_t>(ended.key.sample)] =
+        std::move(std::get<JudgeSample>(ended.outcome));
+    if (++job->read == setup_.options.samples) finish(job->ticket, judgement(*job));
   }
 
   void finish(std::uint64_t ticket, Result result) {
@@ -299,10 +300,10 @@ class Stream {
     const std::vector<std::string>& names = setup_.info.dimensions;
     Judgement out;
     for (std::size_t i = 0; i < names.size(); ++i) {
-      out.dimensions.push_back(summarise(names[i], job.readings, i));
+      out.dimensions.push_back(summarise(names[i], job.samples, i));
       out.reward += out.dimensions.back().expected / static_cast<double>(names.size());
     }
-    const Reading& first = job.readings.front();
+    const JudgeSample& first = job.samples.front();
     // Decoded again, so that what is not UTF-8 is U+FFFD and the judgement is a text.
     out.rationale =
         parse_answer(setup_.model->tokenizer().decode(first.tokens), videoscore2_profile())
@@ -321,8 +322,8 @@ class Stream {
 
   const Setup& setup_;
   RequestSource& source_;
-  const nn::Lane& lane_;
-  DecodeBatch batch_;
+  const nn::StreamContext& context_;
+  ContinuousBatch batch_;
   std::list<Job> jobs_;  // oldest first
 };
 
@@ -333,7 +334,7 @@ class VideoScore2Judge final : public Judge {
                .query = find_template(options.folder, options.template_file),
                .model = Model::load(options.folder, activations_of(options),
                                     options.weights == "int8", device_of(options))},
-        lane_(device_of(options), /*high_priority=*/true) {
+        context_(device_of(options), /*high_priority=*/true) {
     AnswerTokens::of(setup_.model->tokenizer());  // refuses a tokenizer that cannot score
     if (setup_.options.fps == 0) setup_.options.fps = videoscore2_profile().fps;
     JudgeInfo& info = setup_.info;
@@ -344,7 +345,7 @@ class VideoScore2Judge final : public Judge {
         fmt::format("{} {} {} {} {} {} {} {} {}", setup_.model->digest(), setup_.query.hash,
                     options.dtype + (options.weights == "int8" ? " int8" : ""), options.rationale,
                     setup_.options.fps, options.max_frames, options.temperature,
-                    options.temperature > 0 ? options.seed : 0, options.readings);
+                    options.temperature > 0 ? options.seed : 0, options.samples);
     // Another kind of device rounds otherwise.
     const at::Device device = device_of(options);
     const std::string place = device.is_cpu() ? "" : c10::DeviceTypeName(device.type());
@@ -366,12 +367,12 @@ class VideoScore2Judge final : public Judge {
     // Both are properties of the calling thread.
     const c10::InferenceMode no_grad;
     if (setup_.options.threads > 0) at::set_num_threads(setup_.options.threads);
-    Stream(setup_, source, lane_).run();
+    Stream(setup_, source, context_).run();
   }
 
  private:
   Setup setup_;
-  nn::Lane lane_;
+  nn::StreamContext context_;
 };
 
 }  // namespace

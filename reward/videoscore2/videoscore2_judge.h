@@ -34,7 +34,7 @@ struct VideoScore2Options {
 
   double temperature = 0;  ///< 0: greedy
   std::uint64_t seed = 0;  ///< of the first reading; reading k uses seed + k
-  int readings = 1;        ///< more than one needs a temperature: mean and standard deviation
+  int samples = 1;         ///< more than one needs a temperature: mean and standard deviation
 
   /// Readings that are decoded together, 1 to 32. Changes the speed and the memory, no score.
   int slots = 8;
@@ -51,7 +51,7 @@ struct VideoScore2Options {
 /// "logits_not_finite", "engine_failed" (memory), "cancelled", and what Video::read throws.
 ///
 /// A judgement depends on the video, the prompt and these options alone. Every video has its own
-/// prefill; then its readings join a running batch, where a step reads the weights once for all and
+/// prefill; then its samples join a running batch, where a step reads the weights once for all and
 /// each keeps the bits that it would have alone. A video joins when a slot is free, not when the
 /// batch is done, so judge_stream() is what a stream of candidates wants.
 BESTREEL_API JudgePtr make_videoscore2_judge(const VideoScore2Options& options);

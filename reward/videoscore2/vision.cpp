@@ -48,8 +48,8 @@ VisionModel::VisionModel(const Weights& weights, const VisionConfig& c)
   merger_out_ = weights.linear("visual.merger.mlp.2", c.out_hidden_size, merged, true);
 }
 
-Rotation VisionModel::rotation(std::int64_t grid_h, std::int64_t grid_w, const WindowLayout& layout,
-                               at::Device device) const {
+Rope VisionModel::make_rope(std::int64_t grid_h, std::int64_t grid_w, const WindowLayout& layout,
+                            at::Device device) const {
   const std::int64_t unit = config_.spatial_merge_size * config_.spatial_merge_size;
   const PatchCoordinates at = patch_coordinates(grid_h, grid_w, config_.spatial_merge_size);
   std::vector<std::int64_t> rows, columns;
@@ -68,12 +68,12 @@ Rotation VisionModel::rotation(std::int64_t grid_h, std::int64_t grid_w, const W
 }
 
 at::Tensor VisionModel::attention(const Block& block, const at::Tensor& x, std::int64_t frames,
-                                  const WindowLayout& layout, const Rotation& rotation) const {
+                                  const WindowLayout& layout, const Rope& rope) const {
   const std::int64_t heads = config_.num_heads, head = config_.hidden_size / heads;
   const std::int64_t rows = x.size(0), frame = rows / frames;
   const at::Tensor qkv = block.qkv(x).view({frames, frame, 3, heads, head});
   // The reference rotates in float32 whatever the activations are.
-  const at::Tensor qk = rotate(qkv.narrow(2, 0, 2).to(at::kFloat), rotation).to(x.scalar_type());
+  const at::Tensor qk = rotate(qkv.narrow(2, 0, 2).to(at::kFloat), rope).to(x.scalar_type());
   at::Tensor out = at::empty({rows, heads, head}, x.options());
   const at::Tensor q = qk.select(2, 0), k = qk.select(2, 1), v = qkv.select(2, 2);
 
@@ -106,7 +106,7 @@ at::Tensor VisionModel::attention(const Block& block, const at::Tensor& x, std::
 
 at::Tensor VisionModel::chunk(const at::Tensor& patches, std::int64_t frames,
                               const WindowLayout& layout, const at::Tensor& order,
-                              const Rotation& rotation) const {
+                              const Rope& rope) const {
   const std::int64_t unit = config_.spatial_merge_size * config_.spatial_merge_size;
   const std::int64_t hidden = config_.hidden_size;
   at::Tensor x = embed_(patches.to(activations_))
@@ -114,7 +114,7 @@ at::Tensor VisionModel::chunk(const at::Tensor& patches, std::int64_t frames,
                      .index_select(0, order)
                      .view({-1, hidden});
   for (const Block& block : blocks_) {
-    x.add_(attention(block, block.norm1(x), frames, layout, rotation));
+    x.add_(attention(block, block.norm1(x), frames, layout, rope));
     const at::Tensor y = block.norm2(x);
     at::Tensor gate = block.gate(y);
     x.add_(block.down(at::silu_(gate).mul_(block.up(y))));
@@ -127,7 +127,7 @@ at::Tensor VisionModel::operator()(const at::Tensor& patches, const Grid& grid,
   const std::int64_t unit = config_.spatial_merge_size * config_.spatial_merge_size;
   const std::int64_t frame = grid[1] * grid[2], merged = frame / unit;
   const WindowLayout layout = window_layout(grid[1], grid[2], config_);
-  const Rotation turn = rotation(grid[1], grid[2], layout, patches.device());
+  const Rope rope = make_rope(grid[1], grid[2], layout, patches.device());
   const std::int64_t step = std::max<std::int64_t>(1, kChunk / frame);
 
   at::Tensor out =
@@ -140,7 +140,7 @@ at::Tensor VisionModel::operator()(const at::Tensor& patches, const Grid& grid,
       for (const std::int64_t i : layout.index) index.push_back(f * merged + i);
     const at::Tensor order = at::tensor(index, at::kLong).to(patches.device());
     const at::Tensor embeddings =
-        chunk(patches.narrow(0, t * frame, frames * frame), frames, layout, order, turn);
+        chunk(patches.narrow(0, t * frame, frames * frame), frames, layout, order, rope);
     out.narrow(0, t * merged, frames * merged).index_copy_(0, order, embeddings);
   }
   return out;

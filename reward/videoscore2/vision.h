@@ -36,11 +36,11 @@ class VisionModel {
   };
 
   at::Tensor chunk(const at::Tensor& patches, std::int64_t frames, const WindowLayout& layout,
-                   const at::Tensor& order, const Rotation& rotation) const;
+                   const at::Tensor& order, const Rope& rope) const;
   at::Tensor attention(const Block& block, const at::Tensor& x, std::int64_t frames,
-                       const WindowLayout& layout, const Rotation& rotation) const;
-  Rotation rotation(std::int64_t grid_h, std::int64_t grid_w, const WindowLayout& layout,
-                    at::Device device) const;
+                       const WindowLayout& layout, const Rope& rope) const;
+  Rope make_rope(std::int64_t grid_h, std::int64_t grid_w, const WindowLayout& layout,
+                 at::Device device) const;
 
   VisionConfig config_;
   at::ScalarType activations_;

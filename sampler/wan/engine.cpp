@@ -86,19 +86,19 @@ class WanEngine final : public Engine {
 
   const EngineCapabilities& capabilities() const override { return capabilities_; }
 
-  void run(std::span<const Start> starts, Observer& observer) override {
+  void run(std::span<const Start> starts, SamplerCallback& callback) override {
     const c10::InferenceMode no_grad;
     at::set_num_threads(options_.threads);
-    std::vector<Live> wave = begin(starts, observer);
+    std::vector<Live> wave = begin(starts, callback);
     for (int step = 0; step < capabilities_.steps && !wave.empty();) {
-      const int next = observer.next_stop(step);
+      const int next = callback.next_stop(step);
       std::vector<Live> arrived;
       for (std::size_t i = 0; i < wave.size(); ++i) {
-        if (!observer.grant(wave[i].id, step, next)) continue;
+        if (!callback.request_steps(wave[i].id, step, next)) continue;
         const auto spare = [&] { return free_memory(wave, wave[i].id, arrived); };
-        if (take_to(wave[i], next, observer, spare)) arrived.push_back(std::move(wave[i]));
+        if (take_to(wave[i], next, callback, spare)) arrived.push_back(std::move(wave[i]));
       }
-      wave = next < capabilities_.steps ? resample(std::move(arrived), observer.decide(next))
+      wave = next < capabilities_.steps ? resample(std::move(arrived), callback.resample_at(next))
                                         : std::vector<Live>{};
       step = next;
     }
@@ -113,7 +113,7 @@ class WanEngine final : public Engine {
     std::optional<Trajectory> trajectory;  ///< begun when its first step is due
   };
 
-  std::vector<Live> begin(std::span<const Start> starts, Observer& observer) {
+  std::vector<Live> begin(std::span<const Start> starts, SamplerCallback& callback) {
     std::map<std::pair<std::string, std::string>, ConditioningPtr> encoded;
     std::vector<Live> wave;
     for (const Start& start : starts) {
@@ -125,7 +125,7 @@ class WanEngine final : public Engine {
         }
         wave.push_back({start.id, start.noise.text(), start.noise, conditioning, {}});
       } catch (const Error& error) {
-        observer.failed(start.id, 0, {error.code(), error.what()}, {});
+        callback.failed(start.id, 0, {error.code(), error.what()}, {});
       }
     }
     pipeline_->free_text_encoder();
@@ -148,7 +148,7 @@ class WanEngine final : public Engine {
 
   /// `work`; once more after `spare` where memory ran out.
   template <typename Work, typename Spare>
-  static auto sparing(const Work& work, const Spare& spare) {
+  static auto retry_after_trim(const Work& work, const Spare& spare) {
     try {
       return work();
     } catch (const Error& error) {
@@ -172,7 +172,7 @@ class WanEngine final : public Engine {
 
   /// Denoises one candidate to `next`, shows it there. False: it failed, or came to its end.
   template <typename Spare>
-  bool take_to(Live& live, int next, Observer& observer, const Spare& spare) {
+  bool take_to(Live& live, int next, SamplerCallback& callback, const Spare& spare) {
     Clock::time_point begin = Clock::now();
     const auto forwards = [&] { return live.trajectory ? live.trajectory->forwards() : 0; };
     const auto step = [&] {
@@ -180,22 +180,22 @@ class WanEngine final : public Engine {
     };
     const std::int64_t before = forwards();
     const auto spent = [&] {
-      return Spent{static_cast<double>(forwards() - before), since(begin), 0};
+      return Cost{static_cast<double>(forwards() - before), since(begin), 0};
     };
     try {
-      while (step() < next) sparing([&] { advance(live); }, spare);
+      while (step() < next) retry_after_trim([&] { advance(live); }, spare);
     } catch (const Error& error) {
-      observer.failed(live.id, step(), {error.code(), error.what()}, spent());
+      callback.failed(live.id, step(), {error.code(), error.what()}, spent());
       return false;
     }
-    observer.advanced(live.id, next, spent());
+    callback.on_steps_done(live.id, next, spent());
     const bool last = next == capabilities_.steps;
-    if (!last && !observer.wants_preview(live.id, next)) return true;
+    if (!last && !callback.wants_preview(live.id, next)) return true;
     begin = Clock::now();
-    Shown shown = Failure{};
+    DecodedFrames shown = Failure{};
     try {
       const at::Tensor latents = last ? live.trajectory->x() : live.trajectory->x0_hat();
-      shown = sparing(
+      shown = retry_after_trim(
           [&] {
             return make_device_video(
                 (!last && preview_ ? preview_->frames(latents) : pipeline_->decode(latents))
@@ -206,39 +206,41 @@ class WanEngine final : public Engine {
     } catch (const Error& error) {
       shown = Failure{error.code(), error.what()};
     }
-    const Spent decoding{0, since(begin), 0};
+    const Cost decoding{0, since(begin), 0};
     if (!last) {
-      observer.preview(live.id, next, std::move(shown), decoding);
+      callback.preview(live.id, next, std::move(shown), decoding);
       return true;
     }
     live.trajectory.reset();
     // It is judged while the next is denoised.
     if (std::holds_alternative<Failure>(shown)) {
-      observer.failed(live.id, next, std::get<Failure>(shown), decoding);
+      callback.failed(live.id, next, std::get<Failure>(shown), decoding);
     } else {
-      observer.finished(live.id, std::get<VideoPtr>(shown), decoding);
+      callback.finished(live.id, std::get<VideoPtr>(shown), decoding);
     }
     return false;
   }
 
-  static std::vector<Live> resample(std::vector<Live> arrived, const std::vector<Slot>& slots) {
+  static std::vector<Live> resample(std::vector<Live> arrived,
+                                    const std::vector<Assignment>& assignments) {
     std::map<CandidateId, const Live*> by_id;
     for (const Live& live : arrived) by_id[live.id] = &live;
     std::vector<Live> next;
-    for (const Slot& slot : slots) {
-      const auto parent = by_id.find(slot.parent);
+    for (const Assignment& assignment : assignments) {
+      const auto parent = by_id.find(assignment.parent);
       if (parent == by_id.end()) {
         fail("engine_broken", "generate",
              "the session lets candidate {} go on from {}, which is not there: "
              "please report this",
-             slot.id, slot.parent);
+             assignment.id, assignment.parent);
       }
       const Live& from = *parent->second;
-      if (slot.parent == slot.id) {
+      if (assignment.parent == assignment.id) {
         next.push_back(from);
       } else {
-        const std::string key = fmt::format("{}/fork {}", from.key, slot.key);
-        next.push_back({slot.id, key, from.noise, from.conditioning, from.trajectory->fork(key)});
+        const std::string key = fmt::format("{}/fork {}", from.key, assignment.key);
+        next.push_back(
+            {assignment.id, key, from.noise, from.conditioning, from.trajectory->fork(key)});
       }
     }
     return next;

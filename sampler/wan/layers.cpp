@@ -26,7 +26,7 @@ at::Tensor Weights::tensor(const std::string& name, const std::vector<std::int64
   return load(name, shape, dtype_);
 }
 
-at::Tensor Weights::wide(const std::string& name, const std::vector<std::int64_t>& shape) const {
+at::Tensor Weights::to_fp32(const std::string& name, const std::vector<std::int64_t>& shape) const {
   return load(name, shape, at::kFloat);
 }
 
@@ -36,7 +36,7 @@ Linear Weights::linear(const std::string& name, std::int64_t out, std::int64_t i
 }
 
 Linear Weights::wide_linear(const std::string& name, std::int64_t out, std::int64_t in) const {
-  return {wide(name + ".weight", {out, in}), wide(name + ".bias", {out})};
+  return {to_fp32(name + ".weight", {out, in}), to_fp32(name + ".bias", {out})};
 }
 
 }  // namespace bestreel::wan

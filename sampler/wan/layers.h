@@ -37,7 +37,7 @@ class Weights {
   /// In the engine's dtype.
   at::Tensor tensor(const std::string& name, const std::vector<std::int64_t>& shape) const;
   /// In float32, whatever the engine's dtype: diffusers' islands.
-  at::Tensor wide(const std::string& name, const std::vector<std::int64_t>& shape) const;
+  at::Tensor to_fp32(const std::string& name, const std::vector<std::int64_t>& shape) const;
   Linear linear(const std::string& name, std::int64_t out, std::int64_t in, bool bias = true) const;
   Linear wide_linear(const std::string& name, std::int64_t out, std::int64_t in) const;
 

@@ -35,12 +35,12 @@ std::int64_t text_parameters(const TextConfig& c) {
 }
 
 /// A file's bytes and the size of its elements.
-struct Weighed {
+struct FileFootprint {
   std::int64_t bytes = 0, element = 4;
 };
 
-Weighed weigh(const std::string& folder, const std::string& stem, std::int64_t parameters,
-              bool& known) {
+FileFootprint footprint(const std::string& folder, const std::string& stem, std::int64_t parameters,
+                        bool& known) {
   try {
     const Checkpoint checkpoint = Checkpoint::open(folder, stem);
     const auto bytes = static_cast<std::int64_t>(checkpoint.bytes());
@@ -55,7 +55,7 @@ Weighed weigh(const std::string& folder, const std::string& stem, std::int64_t p
 
 /// Resident once used: the mapped file, or what it was converted to. A float32 file of which the
 /// float32 islands alone are used in place stays mapped as a whole.
-std::int64_t resident(const Weighed& file, std::int64_t parameters, std::int64_t wanted) {
+std::int64_t resident(const FileFootprint& file, std::int64_t parameters, std::int64_t wanted) {
   if (file.element == wanted) return file.bytes;
   return parameters * wanted + (file.element == 4 ? file.bytes : 0);
 }
@@ -92,21 +92,21 @@ class Decoding {
     flops += 2.0 * static_cast<double>(weights * frames * plane());
     const std::int64_t made = frames * out * plane();
     if (time == 1) {
-      meter_.take(made);
-      meter_.touch(scratch(in, out));
+      meter_.alloc(made);
+      meter_.transient(scratch(in, out));
       return;
     }
     const std::int64_t slot = next_slot_++;
     const std::int64_t past = past_[slot];
     const std::int64_t joined = past > 0 ? (past + frames) * in * plane() : 0;
-    meter_.take(joined + made);
-    meter_.touch(scratch(time * in, out));
+    meter_.alloc(joined + made);
+    meter_.transient(scratch(time * in, out));
     const std::int64_t kept = std::min(past + frames, time - 1);
-    meter_.touch(kept * in * plane());
-    meter_.take((kept - past) * in * plane());
+    meter_.transient(kept * in * plane());
+    meter_.alloc((kept - past) * in * plane());
     past_[slot] = kept;
-    if (frames > 1) meter_.touch(made);  // single frames, then together
-    meter_.give(joined);
+    if (frames > 1) meter_.transient(made);  // single frames, then together
+    meter_.free(joined);
   }
 
   /// What the library's convolution reorders: a frame in, a frame out.
@@ -115,27 +115,27 @@ class Decoding {
   void residual(std::int64_t frames, std::int64_t in, std::int64_t out) {
     const std::int64_t x = frames * in * plane(), y = frames * out * plane();
     if (first_) parameters += in + out;
-    meter_.take(x);  // normalised
+    meter_.alloc(x);  // normalised
     conv(frames, in, out, 3, 3);
-    meter_.give(x);
-    meter_.touch(y);  // normalised; the convolution's own is given back
+    meter_.free(x);
+    meter_.transient(y);  // normalised; the convolution's own is given back
     conv(frames, out, out, 3, 3);
-    meter_.give(y);
+    meter_.free(y);
     if (in != out) {
       conv(frames, in, out, 1, 1);
-      meter_.give(y);
+      meter_.free(y);
     }
-    meter_.give(x);  // the block's input; its output stays
+    meter_.free(x);  // the block's input; its output stays
   }
 
   void attention(std::int64_t frames, std::int64_t dim) {
     const std::int64_t x = frames * dim * plane();
     if (first_) parameters += dim + 4 * dim * dim + 4 * dim;
-    meter_.take(x);
-    meter_.take(6 * x);  // q, k, v, and in order
-    meter_.give(3 * x);
-    meter_.touch(3 * x);
-    meter_.give(4 * x);
+    meter_.alloc(x);
+    meter_.alloc(6 * x);  // q, k, v, and in order
+    meter_.free(3 * x);
+    meter_.transient(3 * x);
+    meter_.free(4 * x);
     flops += static_cast<double>(frames * plane()) *
              (8.0 * static_cast<double>(dim * dim) + 4.0 * static_cast<double>(plane() * dim));
   }
@@ -149,7 +149,7 @@ class Decoding {
     std::int64_t frames = 1, current = c.decoder_base_dim * c.dim_mult.back();
     conv(1, c.z_dim, c.z_dim, 1, 1);
     conv(1, c.z_dim, current, 3, 3);
-    meter_.give(c.z_dim * plane());
+    meter_.free(c.z_dim * plane());
     residual(1, current, current);
     attention(1, current);
     residual(1, current, current);
@@ -157,7 +157,7 @@ class Decoding {
       const auto level = static_cast<std::size_t>(levels - 1 - i);
       const std::int64_t out = c.decoder_base_dim * c.dim_mult[level];
       const std::int64_t input = frames * current * plane();  // the caller holds it
-      meter_.take(input);
+      meter_.alloc(input);
       for (std::int64_t j = 0; j <= c.num_res_blocks; ++j) {
         residual(frames, current, out);
         current = out;
@@ -166,7 +166,7 @@ class Decoding {
         const std::int64_t narrowed = c.is_residual ? out : out / 2;
         if (c.temporal_downsample[level - 1] && !first) {
           conv(frames, out, 2 * out, 3, 1);
-          meter_.give(frames * out * plane());
+          meter_.free(frames * out * plane());
           frames *= 2;
         } else if (c.temporal_downsample[level - 1]) {
           parameters += 2 * out * out * 3 + 2 * out;
@@ -176,18 +176,18 @@ class Decoding {
         const std::int64_t small = frames * out * plane();
         height_ *= 2;
         width_ *= 2;
-        meter_.take(frames * out * plane());  // doubled
+        meter_.alloc(frames * out * plane());  // doubled
         conv(frames, out, narrowed, 1, 3);
-        meter_.give(frames * out * plane() + small);
-        if (c.is_residual) meter_.touch(2 * frames * out * plane());
+        meter_.free(frames * out * plane() + small);
+        if (c.is_residual) meter_.transient(2 * frames * out * plane());
         current = narrowed;
       }
-      meter_.give(input);
+      meter_.free(input);
     }
     const std::int64_t x = frames * current * plane();
-    meter_.touch(x);
+    meter_.transient(x);
     conv(frames, current, c.out_channels, 3, 3);
-    meter_.give(x + frames * c.out_channels * plane());
+    meter_.free(x + frames * c.out_channels * plane());
     height_ = height;
     width_ = width;
   }
@@ -203,19 +203,19 @@ class Decoding {
 std::int64_t denoising_peak(const TransformerConfig& c, std::int64_t tokens, std::int64_t a) {
   Meter meter;
   const std::int64_t x = tokens * c.dim() * a, wide = tokens * c.dim() * 4;
-  meter.take(x);
-  meter.take(tokens * c.attention_head_dim * 4);  // the rotation, complex
-  meter.touch(3 * tokens * c.attention_head_dim * 4);
+  meter.alloc(x);
+  meter.alloc(tokens * c.attention_head_dim * 4);  // the rotation, complex
+  meter.transient(3 * tokens * c.attention_head_dim * 4);
   const std::int64_t layer_norm = a == 4 ? 0 : 2 * wide;
-  meter.take(x);  // normalised
-  meter.touch(layer_norm);
-  meter.take(x);              // q, rotated
-  meter.touch(x + 2 * wide);  // k, normalised, and its product
-  meter.take(2 * x);          // k, v
-  meter.take(2 * x);          // what was attended, and in order
-  meter.give(5 * x);
-  meter.touch(x + 2 * tokens * c.ffn_dim * a);
-  meter.touch(x + layer_norm);
+  meter.alloc(x);  // normalised
+  meter.transient(layer_norm);
+  meter.alloc(x);                 // q, rotated
+  meter.transient(x + 2 * wide);  // k, normalised, and its product
+  meter.alloc(2 * x);             // k, v
+  meter.alloc(2 * x);             // what was attended, and in order
+  meter.free(5 * x);
+  meter.transient(x + 2 * tokens * c.ffn_dim * a);
+  meter.transient(x + layer_norm);
   return meter.peak();
 }
 
@@ -236,16 +236,16 @@ GeneratorSize plan_wan(const GeneratorPlanOptions& o) {
   GeneratorSize size;
   size.from_headers = true;
   size.tokens = frames * height * width / (t.patch_size[0] * t.patch_size[1] * t.patch_size[2]);
-  GeneratorNeed& need = size.need;
+  GeneratorEstimate& need = size.need;
 
   const std::int64_t parameters = transformer_parameters(t), d = t.dim();
-  const Weighed first =
-      weigh(o.folder + "/transformer", "diffusion_pytorch_model", parameters, size.from_headers);
+  const FileFootprint first = footprint(o.folder + "/transformer", "diffusion_pytorch_model",
+                                        parameters, size.from_headers);
   size.transformer_bytes = first.bytes;
   need.denoiser = resident(first, parameters, a);
   if (config.transformer_2) {
-    const Weighed second = weigh(o.folder + "/transformer_2", "diffusion_pytorch_model", parameters,
-                                 size.from_headers);
+    const FileFootprint second = footprint(o.folder + "/transformer_2", "diffusion_pytorch_model",
+                                           parameters, size.from_headers);
     size.transformer_bytes += second.bytes;
     need.denoiser += resident(second, parameters, a);
   }
@@ -260,7 +260,8 @@ GeneratorSize plan_wan(const GeneratorPlanOptions& o) {
 
   const std::int64_t words = text_parameters(config.text),
                      table = config.text.vocab_size * config.text.d_model;
-  const Weighed text = weigh(o.folder + "/text_encoder", "model", words, size.from_headers);
+  const FileFootprint text =
+      footprint(o.folder + "/text_encoder", "model", words, size.from_headers);
   size.text_bytes = text.bytes;
   const std::int64_t length = o.prompt_tokens + (guided ? o.negative_tokens : 0);
   need.text_encoder =
@@ -273,8 +274,8 @@ GeneratorSize plan_wan(const GeneratorPlanOptions& o) {
 
   Decoding decoding(vae, height, width);
   decoding.run(frames);
-  const Weighed coder = weigh(o.folder + "/vae", "diffusion_pytorch_model", 2 * decoding.parameters,
-                              size.from_headers);
+  const FileFootprint coder = footprint(o.folder + "/vae", "diffusion_pytorch_model",
+                                        2 * decoding.parameters, size.from_headers);
   size.vae_bytes = coder.bytes;
   // The decoder's half of the file, and its convolutions once more, frames before channels.
   need.vae = coder.element * decoding.parameters + decoding.copied * va;

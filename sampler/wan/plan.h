@@ -23,7 +23,7 @@ struct GeneratorPlanOptions {
 };
 
 struct GeneratorSize {
-  GeneratorNeed need;
+  GeneratorEstimate need;
   std::int64_t transformer_bytes = 0, vae_bytes = 0, text_bytes = 0;  ///< of the files
   bool from_headers = false;  ///< false: some weights are absent and were counted from the configs
   std::int64_t tokens = 0;    ///< patches of the latent

@@ -82,16 +82,16 @@ Transformer::Transformer(const Weights& w, const TransformerConfig& c)
     const std::string name = fmt::format("blocks.{}.", i);
     Block b{.self = attention(name + "attn1"), .cross = attention(name + "attn2")};
     if (c.cross_attn_norm) {
-      b.norm2_weight = w.wide(name + "norm2.weight", {dim});
-      b.norm2_bias = w.wide(name + "norm2.bias", {dim});
+      b.norm2_weight = w.to_fp32(name + "norm2.weight", {dim});
+      b.norm2_bias = w.to_fp32(name + "norm2.bias", {dim});
     }
     b.ffn_in = w.linear(name + "ffn.net.0.proj", c.ffn_dim, dim);
     b.ffn_out = w.linear(name + "ffn.net.2", dim, c.ffn_dim);
-    b.modulation = w.wide(name + "scale_shift_table", {1, 6, dim}).view({6, dim});
+    b.modulation = w.to_fp32(name + "scale_shift_table", {1, 6, dim}).view({6, dim});
     blocks_.push_back(std::move(b));
   }
   project_ = w.linear("proj_out", c.out_channels * pixels, dim);
-  final_modulation_ = w.wide("scale_shift_table", {1, 2, dim}).view({2, dim});
+  final_modulation_ = w.to_fp32("scale_shift_table", {1, 2, dim}).view({2, dim});
   const std::int64_t half = c.freq_dim / 2;
   frequency_ = at::arange(half, at::kFloat)
                    .mul(-std::log(kMaxPeriod))

@@ -90,7 +90,7 @@ def main():
         rewards = [judge(model, processor, template, clip, args.prompt) for clip in clips]
     seconds = time.perf_counter() - begin
     best = int(np.argmax(rewards))
-    print(json.dumps(dict(loops=seconds, making=made, judging=seconds - made, winner=f"c{best:03}", rewards=rewards)))
+    print(json.dumps(dict(loops=seconds, trajectory=made, judging=seconds - made, winner=f"c{best:03}", rewards=rewards)))
 
 
 if __name__ == "__main__":

@@ -24,8 +24,8 @@
 #include <string>
 #include <vector>
 
-#include "reward/videoscore2/kernels/few_rows.h"
 #include "reward/videoscore2/kernels/isa.h"
+#include "reward/videoscore2/kernels/skinny_gemm.h"
 
 namespace {
 
@@ -136,17 +136,17 @@ int main(int argc, char** argv) {
                const char* w = data;
                for (std::int64_t l = 0; l < std::max<std::int64_t>(1, layers * 2 / size); ++l)
                  for (const Shape& s : shapes) {
-                   few_rows({.rows = rows,
-                             .in = s.in,
-                             .out = s.out,
-                             .activations = activations,
-                             .weights = weights,
-                             .x = x,
-                             .weight = w,
-                             .bias = nullptr,
-                             .scale = scales.data(),
-                             .group = 128,
-                             .y = out});
+                   skinny_gemm({.rows = rows,
+                                .in = s.in,
+                                .out = s.out,
+                                .activations = activations,
+                                .weights = weights,
+                                .x = x,
+                                .weight = w,
+                                .bias = nullptr,
+                                .scale = scales.data(),
+                                .group = 128,
+                                .y = out});
                    w += s.out * s.in * size;
                  }
              }});

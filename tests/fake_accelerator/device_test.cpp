@@ -26,16 +26,16 @@ TEST(DeviceOnFake, UploadDoesNotWait) {
   EXPECT_TRUE(at::equal(there.cpu(), at::full({3}, 7.0f)));
 }
 
-// A lane has a stream of its own and is ordered after its making by an event, not by the host; what
-// others do later does not wait for it.
+// A context has a stream of its own and is ordered after its making by an event, not by the host;
+// what others do later does not wait for it.
 TEST(DeviceOnFake, LaneIsOrderedByEvents) {
   const c10::InferenceMode no_grad;
   const c10::Stream outside = current_stream(fake::device());
   fake::reset_counters();
-  const Lane lane(fake::device(), /*high_priority=*/true);
+  const StreamContext context(fake::device(), /*high_priority=*/true);
   EXPECT_EQ(fake::counters().events_recorded, 1);
   {
-    const Lane::Scope on(lane);
+    const StreamContext::Scope on(context);
     EXPECT_NE(current_stream(fake::device()), outside);
   }
   EXPECT_EQ(current_stream(fake::device()), outside);

@@ -156,23 +156,25 @@ TEST(SamplerOnDevice, MixedPlacementRaises) {
 }
 
 /// Takes every candidate to its end, with one preview on the way.
-class Watcher final : public Observer {
+class Watcher final : public SamplerCallback {
  public:
   int next_stop(int step) const override { return step < 2 ? 2 : kSteps; }
-  bool grant(CandidateId, int, int) override { return true; }
-  void advanced(CandidateId, int, const Spent&) override {}
+  bool request_steps(CandidateId, int, int) override { return true; }
+  void on_steps_done(CandidateId, int, const Cost&) override {}
   bool wants_preview(CandidateId, int) const override { return true; }
-  void preview(CandidateId, int, Shown shown, const Spent&) override { show(std::move(shown)); }
-  std::vector<Slot> decide(int) override { return {{1, 1, 0}, {2, 2, 0}}; }
-  void finished(CandidateId, VideoPtr video, const Spent&) override { show(std::move(video)); }
-  void failed(CandidateId, int, Failure failure, const Spent&) override {
+  void preview(CandidateId, int, DecodedFrames shown, const Cost&) override {
+    show(std::move(shown));
+  }
+  std::vector<Assignment> resample_at(int) override { return {{1, 1, 0}, {2, 2, 0}}; }
+  void finished(CandidateId, VideoPtr video, const Cost&) override { show(std::move(video)); }
+  void failed(CandidateId, int, Failure failure, const Cost&) override {
     ADD_FAILURE() << failure.sentence;
   }
 
   std::vector<VideoPtr> videos;
 
  private:
-  void show(Shown shown) {
+  void show(DecodedFrames shown) {
     if (const auto* failure = std::get_if<Failure>(&shown))
       ADD_FAILURE() << failure->sentence;
     else

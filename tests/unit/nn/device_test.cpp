@@ -77,16 +77,16 @@ TEST(Graph, HostReadInAStepIsRefusedOnAGpu) {
   graph_replays(gpu);
 }
 
-void lane_orders(at::Device device) {
+void context_orders(at::Device device) {
   const c10::InferenceMode no_grad;
   const c10::Stream outside = current_stream(device);
   at::Tensor x = at::full({1000, 1000}, 2.0f).to(device), kept;
   x.mul_(4);
-  const Lane lane(device, /*high_priority=*/true);
+  const StreamContext context(device, /*high_priority=*/true);
   Event done;
   {
-    const Lane::Scope on(lane);
-    const Lane::Scope twice(lane);
+    const StreamContext::Scope on(context);
+    const StreamContext::Scope twice(context);
     EXPECT_EQ(current_stream(device) == outside, device.is_cpu());
     kept = x + 1;
     done = Event::mark(device);
@@ -96,12 +96,12 @@ void lane_orders(at::Device device) {
   EXPECT_EQ(kept.sum().item<double>(), 9e6);
 }
 
-// Work in a lane comes after what was asked before the lane was made, and a mark in it orders what
-// comes after; what it made outlives the scope.
-TEST(Lane, OrdersWorkOnTheCpu) { lane_orders(at::kCPU); }
-TEST(Lane, OrdersWorkOnAGpu) {
+// Work in a context comes after what was asked before the context was made, and a mark in it orders
+// what comes after; what it made outlives the scope.
+TEST(StreamContext, OrdersWorkOnTheCpu) { context_orders(at::kCPU); }
+TEST(StreamContext, OrdersWorkOnAGpu) {
   NEEDS_GPU();
-  lane_orders({at::kCUDA, 0});
+  context_orders({at::kCUDA, 0});
 }
 
 // On the CPU there is nothing to upload.

@@ -45,20 +45,20 @@ TEST(Plan, SlotsShrinkUntilTheyFit) {
 // Readings of one video share its prompt.
 TEST(Plan, ReadingsShareTheirPrompt) {
   PlanRequest request = judge_alone(1000);
-  request.judges[0].readings = 4;
+  request.judges[0].samples = 4;
   EXPECT_EQ(plan_memory(request).peak, 10 + 100 + 20 + 2 * 5 + 8 * 7);
 }
 
 PlanRequest both(std::int64_t memory) {
   PlanRequest request = judge_alone(memory);
-  request.generator = GeneratorNeed{.text_encoder = 400,
-                                    .denoiser_at_text = 10,
-                                    .denoiser = 200,
-                                    .vae = 30,
-                                    .denoise_activations = 50,
-                                    .decode_activations = 90,
-                                    .trajectory = 3,
-                                    .video = 4};
+  request.generator = GeneratorEstimate{.text_encoder = 400,
+                                        .denoiser_at_text = 10,
+                                        .denoiser = 200,
+                                        .vae = 30,
+                                        .denoise_activations = 50,
+                                        .decode_activations = 90,
+                                        .trajectory = 3,
+                                        .video = 4};
   return request;
 }
 
@@ -101,7 +101,7 @@ TEST(Plan, TheCheapestRemedyThatFits) {
 // Decoding in company reads the weights once for all, until arithmetic is the limit.
 TEST(Plan, CompanySharesTheWeights) {
   PlanRequest request = judge_alone(1000);
-  JudgeNeed& judge = request.judges[0];
+  JudgeEstimate& judge = request.judges[0];
   judge.tokens = 100;
   judge.decode_bytes = 1000;
   judge.decode_flops = 1;

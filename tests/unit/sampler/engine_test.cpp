@@ -39,33 +39,33 @@ class ScarceMemory final : public c10::Allocator {
 };
 
 /// Lets all come to their end and keeps what they showed.
-class Recorder final : public Observer {
+class Recorder final : public SamplerCallback {
  public:
   explicit Recorder(int steps) : steps_(steps) {}
 
   int next_stop(int step) const override { return step < barrier ? barrier : steps_; }
-  bool grant(CandidateId id, int from, int) override {
+  bool request_steps(CandidateId id, int from, int) override {
     if (on_grant) on_grant(id, from);
     return true;
   }
-  void advanced(CandidateId id, int step, const Spent& spent) override {
+  void on_steps_done(CandidateId id, int step, const Cost& spent) override {
     at_[id] = step;
     forwards[id] += spent.forwards;
   }
   bool wants_preview(CandidateId, int) const override { return true; }
-  void preview(CandidateId id, int, Shown shown, const Spent&) override {
+  void preview(CandidateId id, int, DecodedFrames shown, const Cost&) override {
     ASSERT_TRUE(std::holds_alternative<VideoPtr>(shown));
     previews[id] = bytes(*std::get<VideoPtr>(shown));
   }
-  std::vector<Slot> decide(int) override {
-    std::vector<Slot> slots;
-    for (const auto& [id, step] : at_) slots.push_back({.id = id, .parent = id});
-    return slots;
+  std::vector<Assignment> resample_at(int) override {
+    std::vector<Assignment> assignments;
+    for (const auto& [id, step] : at_) assignments.push_back({.id = id, .parent = id});
+    return assignments;
   }
-  void finished(CandidateId id, VideoPtr video, const Spent&) override {
+  void finished(CandidateId id, VideoPtr video, const Cost&) override {
     videos[id] = bytes(*video);
   }
-  void failed(CandidateId id, int, Failure failure, const Spent&) override {
+  void failed(CandidateId id, int, Failure failure, const Cost&) override {
     at_.erase(id);
     failures[id] = failure;
   }

@@ -21,9 +21,11 @@ TEST_F(ReplayTest, MakesACandidateAgain) {
   SyntheticEngine engine;
   const RunView view = run(run_, engine, std::make_unique<testing::Pairs>()).view;
   std::size_t resampled = 0;
-  for (const Making& making : view.makings) resampled += making.resamplings.size();
+  for (const TrajectoryRecord& trajectory : view.trajectories)
+    resampled += trajectory.resamplings.size();
   ASSERT_GT(resampled, 1u) << "else this shows nothing";
-  ASSERT_EQ(making(view, 3).end, Making::End::kDropped) << "an ancestor that ended early";
+  ASSERT_EQ(trajectory(view, 3).end, TrajectoryRecord::End::kDropped)
+      << "an ancestor that ended early";
   for (CandidateId id = 0; id < 3; ++id) {
     for (const Hands hands : {Hands::kOne, Hands::kMany}) {
       SyntheticEngine other(hands);
@@ -40,7 +42,7 @@ TEST_F(ReplayTest, BringsADroppedOneToItsEnd) {
   SyntheticEngine engine;
   const RunView view =
       run(run_, engine, halving({.seeds = {1, 2}, .steps = 20, .rungs = {5}})).view;
-  const CandidateId dropped = making(view, 0).end == Making::End::kDropped ? 0 : 1;
+  const CandidateId dropped = trajectory(view, 0).end == TrajectoryRecord::End::kDropped ? 0 : 1;
   SyntheticEngine other(Hands::kAtATime);
   const Replayed replayed = again(dropped, other, view.settings);
   EXPECT_FALSE(replayed.recorded);

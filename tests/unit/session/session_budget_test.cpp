@@ -11,10 +11,10 @@ class SessionBudgetTest : public testing::SessionFixture {
   static auto limit(double forwards) {
     return [forwards](SessionOptions& options) { options.max_forwards = forwards; };
   }
-  static std::size_t ended(const RunView& view, Making::End end) {
+  static std::size_t ended(const RunView& view, TrajectoryRecord::End end) {
     return static_cast<std::size_t>(
-        std::count_if(view.makings.begin(), view.makings.end(),
-                      [&](const Making& making) { return making.end == end; }));
+        std::count_if(view.trajectories.begin(), view.trajectories.end(),
+                      [&](const TrajectoryRecord& trajectory) { return trajectory.end == end; }));
   }
 };
 
@@ -29,8 +29,8 @@ TEST_F(SessionBudgetTest, BestOfNStopsWithTheBestSoFar) {
     EXPECT_EQ(engine.forwards, 80);
     EXPECT_EQ(outcome.view.ledger.forwards, 80);
     EXPECT_EQ(winning_noise(outcome.view), Noise::seed(best_seed({1, 2})).text());
-    EXPECT_EQ(ended(outcome.view, Making::End::kStopped), 2u);
-    EXPECT_NE(making(outcome.view, 3).reason.find("max-forwards"), std::string::npos);
+    EXPECT_EQ(ended(outcome.view, TrajectoryRecord::End::kStopped), 2u);
+    EXPECT_NE(trajectory(outcome.view, 3).reason.find("max-forwards"), std::string::npos);
   }
 }
 
@@ -70,7 +70,7 @@ TEST_F(SessionBudgetTest, GrantsCountBeforeTheyAreSpent) {
   const std::vector<Start> wave = session.next_wave();
   ASSERT_EQ(wave.size(), 4u);
   std::vector<bool> granted;
-  for (const Start& start : wave) granted.push_back(session.grant(start.id, 0, 20));
+  for (const Start& start : wave) granted.push_back(session.request_steps(start.id, 0, 20));
   EXPECT_EQ(granted, (std::vector<bool>{true, true, true, false}));
 }
 
@@ -81,8 +81,8 @@ TEST_F(SessionBudgetTest, RaceEndsWithItsBudget) {
       run(run_, engine, race({.seeds = consecutive_seeds(1, 8), .steps = 20}), limit(100));
   EXPECT_TRUE(outcome.complete);
   EXPECT_LE(engine.forwards, 100);
-  EXPECT_LT(outcome.view.makings.size(), 8u);
-  EXPECT_EQ(ended(outcome.view, Making::End::kStopped), 1u);
+  EXPECT_LT(outcome.view.trajectories.size(), 8u);
+  EXPECT_EQ(ended(outcome.view, TrajectoryRecord::End::kStopped), 1u);
   EXPECT_FALSE(outcome.view.winner.empty());
 }
 
@@ -94,7 +94,7 @@ TEST_F(SessionBudgetTest, SecondsFinishTheLeader) {
   EXPECT_TRUE(outcome.complete);
   EXPECT_EQ(outcome.view.winner, "c000");
   EXPECT_EQ(engine.forwards, 40);
-  EXPECT_NE(making(outcome.view, 1).reason.find("max-seconds"), std::string::npos);
+  EXPECT_NE(trajectory(outcome.view, 1).reason.find("max-seconds"), std::string::npos);
 }
 
 // Limits that pay for nobody are refused.
@@ -120,7 +120,7 @@ TEST_F(SessionBudgetTest, TheLedgerChargesEveryUnit) {
         return std::vector<Result>(requests.size(), judgement);
       });
   SyntheticEngine engine;
-  const Ledger ledger =
+  const CostTotals ledger =
       run(run_, engine, halving({.seeds = {1, 2}, .steps = 20, .rungs = {5}}), {}, {judge})
           .view.ledger;
   EXPECT_EQ(ledger.forwards, 2 * (5 + 20));
@@ -136,8 +136,8 @@ TEST_F(SessionBudgetTest, TheLedgerChargesEveryUnit) {
   EXPECT_EQ(ledger.peak_bytes, 1001);
   EXPECT_EQ(ledger.redone_forwards, 0);
   EXPECT_GT(ledger.hidden_share(), 0.5) << "a judge that claims 6 s made nobody wait for them";
-  EXPECT_EQ((Ledger{.judge_seconds = 4, .waited_seconds = 1}).hidden_share(), 0.75);
-  EXPECT_EQ((Ledger{.judge_seconds = 4, .waited_seconds = 9}).hidden_share(), 0);
+  EXPECT_EQ((CostTotals{.judge_seconds = 4, .waited_seconds = 1}).hidden_share(), 0.75);
+  EXPECT_EQ((CostTotals{.judge_seconds = 4, .waited_seconds = 9}).hidden_share(), 0);
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 #include "core/media/video.h"
-#include "plugin/keep.h"
 #include "plugin/runs/report.h"
+#include "plugin/video_sink.h"
 #include "session_fixture.h"
 
 namespace bestreel {
@@ -26,7 +26,7 @@ class SessionFilesTest : public testing::SessionFixture {
 // What is kept is a video that opens, with all its frames, in equal bytes each time; a file that
 // was one already is kept byte for byte.
 TEST_F(SessionFilesTest, KeepsVideosAsFiles) {
-  const Keep keep = mp4_keeper(run_, {{"prompt", "a red ball"}});
+  const VideoSink keep = mp4_sink(run_, {{"prompt", "a red ball"}});
   const std::string path = keep("previews/c000-step003", grey_video(11));
   EXPECT_EQ(path, run_ + "/previews/c000-step003.mp4");
   const VideoPtr kept = open_video(path);
@@ -50,9 +50,9 @@ TEST_F(SessionFilesTest, TheReportShowsHowTheyWereMade) {
           .view;
   write_report(run_, view);
   const std::string page = read_file(run_ + "/report.html");
-  for (const Making& making : view.makings) {
-    const std::string row = "<th scope=\"row\">" + making.id + "</th><td>" + making.noise;
-    EXPECT_NE(page.find(row), std::string::npos) << making.id;
+  for (const TrajectoryRecord& trajectory : view.trajectories) {
+    const std::string row = "<th scope=\"row\">" + trajectory.id + "</th><td>" + trajectory.noise;
+    EXPECT_NE(page.find(row), std::string::npos) << trajectory.id;
   }
   EXPECT_NE(page.find("dropped at step 5"), std::string::npos);
   EXPECT_NE(page.find("href=\"previews/c000-step005.txt\""), std::string::npos);
@@ -63,7 +63,7 @@ TEST_F(SessionFilesTest, TheReportShowsHowTheyWereMade) {
   EXPECT_NE(page.find(view.settings.strategy), std::string::npos);
 }
 
-// A run without makings has no such section: the page of `rank` is as it was.
+// A run without trajectories has no such section: the page of `rank` is as it was.
 TEST_F(SessionFilesTest, RankingsHaveNoSuchSection) {
   RunView view;
   view.settings.command = "rank";

@@ -43,7 +43,7 @@ class Pairs final : public Strategy {
       if (all[i].id == 3) continue;
       const auto& other = all[(i + 1) % all.size()];
       const bool better = reward_of(other.result) > reward_of(all[i].result) || other.id == 3;
-      answer.slots.push_back({all[i].id, better ? other.id : all[i].id, better ? i + 10 : 0});
+      answer.assignments.push_back({all[i].id, better ? other.id : all[i].id, better ? i + 10 : 0});
     }
     return answer;
   }
@@ -108,14 +108,14 @@ class SessionFixture : public StoreFixture {
 
   /// The noise of the winner: what a candidate is, whatever its number.
   static std::string winning_noise(const RunView& view) {
-    for (const Making& making : view.makings) {
-      if (making.id == view.winner) return making.noise;
+    for (const TrajectoryRecord& trajectory : view.trajectories) {
+      if (trajectory.id == view.winner) return trajectory.noise;
     }
     return "";
   }
 
-  static const Making& making(const RunView& view, CandidateId id) {
-    return view.makings.at(static_cast<std::size_t>(id));
+  static const TrajectoryRecord& trajectory(const RunView& view, CandidateId id) {
+    return view.trajectories.at(static_cast<std::size_t>(id));
   }
 
   static std::uint64_t best_seed(const std::vector<std::uint64_t>& seeds) {

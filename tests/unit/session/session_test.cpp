@@ -47,7 +47,7 @@ class Scribe final : public Strategy {
 
   std::function<Answer(const Barrier&)> answer = [](const Barrier& barrier) {
     Answer all;
-    for (const auto& each : barrier.candidates) all.slots.push_back({each.id, each.id, 0});
+    for (const auto& each : barrier.candidates) all.assignments.push_back({each.id, each.id, 0});
     return all;
   };
   Needs needs_{.scheduling = Scheduling::kLockstep, .previews = true};
@@ -134,9 +134,9 @@ TEST_F(SessionTest, LagTakesEffectExactlyThen) {
   strategy->answer = [](const Barrier&) { return Answer{{{1, 1, 0}}}; };
   const RunView view = run(run_, engine, std::move(strategy)).view;
   EXPECT_EQ(engine.forwards, 2 * (8 + 20));
-  EXPECT_EQ(making(view, 0).end, Making::End::kDropped);
-  EXPECT_EQ(making(view, 0).step, 8);
-  EXPECT_EQ(making(view, 0).previews.at(0).step, 5);
+  EXPECT_EQ(trajectory(view, 0).end, TrajectoryRecord::End::kDropped);
+  EXPECT_EQ(trajectory(view, 0).step, 8);
+  EXPECT_EQ(trajectory(view, 0).previews.at(0).step, 5);
   EXPECT_EQ(view.winner, "c001");
 }
 
@@ -170,8 +170,8 @@ TEST_F(SessionTest, ResamplingGoesOnFromTheParent) {
   auto strategy = std::make_unique<Scribe>(2, std::vector<int>{5}, 0, &told_);
   strategy->answer = [](const Barrier&) { return Answer{{{1, 0, 77}, {0, 0, 0}}}; };
   const RunView view = run(run_, engine, std::move(strategy)).view;
-  ASSERT_EQ(making(view, 1).resamplings.size(), 1u);
-  EXPECT_EQ(making(view, 1).resamplings.at(0).parent, "c000");
+  ASSERT_EQ(trajectory(view, 1).resamplings.size(), 1u);
+  EXPECT_EQ(trajectory(view, 1).resamplings.at(0).parent, "c000");
   for (const Candidate& candidate : view.candidates) {
     EXPECT_EQ(candidate.reward, quality_of(candidate.id == "c001" ? testing::mixed(1 ^ 77) : 1));
   }
@@ -189,10 +189,10 @@ TEST_F(SessionTest, AFailureNeverEndsTheRun) {
         run(directory, engine, std::make_unique<Scribe>(4, std::vector<int>{5}, 0, &told_)).view;
     EXPECT_EQ(told_, (std::vector<std::string>{"5 c001", "5 c002", "5 c003", "nan_latents c000",
                                                "nan_latents c001", "end c002", "end c003"}));
-    EXPECT_EQ(making(view, 0).end, Making::End::kFailed);
-    EXPECT_EQ(making(view, 0).step, 3);
-    EXPECT_EQ(making(view, 0).reason, "[synthetic] NaN in latents");
-    EXPECT_EQ(std::get<Failure>(*making(view, 2).previews.at(0).result).code, "preview_broken");
+    EXPECT_EQ(trajectory(view, 0).end, TrajectoryRecord::End::kFailed);
+    EXPECT_EQ(trajectory(view, 0).step, 3);
+    EXPECT_EQ(trajectory(view, 0).reason, "[synthetic] NaN in latents");
+    EXPECT_EQ(std::get<Failure>(*trajectory(view, 2).previews.at(0).result).code, "preview_broken");
     EXPECT_EQ(view.ledger.forwards, 2 * (3 + 12 + 20 + 20));
     EXPECT_TRUE(view.finished);
     EXPECT_FALSE(view.winner.empty());
@@ -329,12 +329,12 @@ TEST_F(SessionTest, AMismatchIsRefusedBeforeAnythingRuns) {
 
 // Asks and answers that cannot be meant are named as the strategy's mistake.
 TEST_F(SessionTest, AStrategysMistakesAreNamed) {
-  const auto fails = [&](std::vector<int> barriers, int lag, std::vector<Slot> slots,
+  const auto fails = [&](std::vector<int> barriers, int lag, std::vector<Assignment> assignments,
                          bool resamples) {
     SyntheticEngine engine;
     engine.what.resamples = resamples;
     auto strategy = std::make_unique<Scribe>(2, std::move(barriers), lag, &told_);
-    strategy->answer = [slots](const Barrier&) { return Answer{slots}; };
+    strategy->answer = [assignments](const Barrier&) { return Answer{assignments}; };
     static int runs = 0;
     try {
       run(run_ + std::to_string(runs++), engine, std::move(strategy));
@@ -343,14 +343,14 @@ TEST_F(SessionTest, AStrategysMistakesAreNamed) {
     }
     return false;
   };
-  const std::vector<Slot> fine{{0, 0, 0}};
+  const std::vector<Assignment> fine{{0, 0, 0}};
   EXPECT_FALSE(fails({5}, 0, fine, true));
   EXPECT_TRUE(fails({5, 5}, 0, fine, true)) << "not ascending";
   EXPECT_TRUE(fails({0}, 0, fine, true)) << "before the first step";
   EXPECT_TRUE(fails({18}, 2, fine, true)) << "takes effect at the end";
   EXPECT_TRUE(fails({5, 7}, 2, fine, true)) << "a lag beyond the next barrier";
   EXPECT_TRUE(fails({5}, 0, {{7, 7, 0}}, true)) << "nobody there";
-  EXPECT_TRUE(fails({5}, 0, {{0, 0, 0}, {0, 1, 0}}, true)) << "one slot twice";
+  EXPECT_TRUE(fails({5}, 0, {{0, 0, 0}, {0, 1, 0}}, true)) << "one assignment twice";
   EXPECT_FALSE(fails({5}, 0, {{1, 0, 3}}, true));
   EXPECT_TRUE(fails({5}, 0, {{1, 0, 3}}, false)) << "an engine that cannot copy";
 }
@@ -358,19 +358,19 @@ TEST_F(SessionTest, AStrategysMistakesAreNamed) {
 /// Breaks the protocol in one way.
 class BrokenEngine final : public Engine {
  public:
-  explicit BrokenEngine(std::function<void(Observer&)> run) : run_(std::move(run)) {}
+  explicit BrokenEngine(std::function<void(SamplerCallback&)> run) : run_(std::move(run)) {}
   const EngineCapabilities& capabilities() const override { return inner_.what; }
-  void run(std::span<const Start>, Observer& observer) override { run_(observer); }
+  void run(std::span<const Start>, SamplerCallback& callback) override { run_(callback); }
 
  private:
   SyntheticEngine inner_;
-  std::function<void(Observer&)> run_;
+  std::function<void(SamplerCallback&)> run_;
 };
 
 // An engine that does not keep to the protocol is named, instead of a wait without end.
 TEST_F(SessionTest, AnEnginesMistakesAreNamed) {
   int runs = 0;
-  const auto code = [&](const std::function<void(Observer&)>& work) {
+  const auto code = [&](const std::function<void(SamplerCallback&)>& work) {
     BrokenEngine engine(work);
     return code_of([&] {
       try {
@@ -382,18 +382,21 @@ TEST_F(SessionTest, AnEnginesMistakesAreNamed) {
     });
   };
   const VideoPtr video = testing::tiny_video();
-  EXPECT_EQ(code([](Observer&) {}), "engine_broken") << "does nothing";
-  EXPECT_EQ(code([](Observer& o) { o.advanced(7, 5, {}); }), "engine_broken") << "nobody's";
-  EXPECT_EQ(code([](Observer& o) {
-              o.advanced(0, 5, {});
-              o.decide(5);
+  EXPECT_EQ(code([](SamplerCallback&) {}), "engine_broken") << "does nothing";
+  EXPECT_EQ(code([](SamplerCallback& o) { o.on_steps_done(7, 5, {}); }), "engine_broken")
+      << "nobody's";
+  EXPECT_EQ(code([](SamplerCallback& o) {
+              o.on_steps_done(0, 5, {});
+              o.resample_at(5);
             }),
             "engine_broken")
       << "no preview";
-  EXPECT_EQ(code([&](Observer& o) { o.finished(0, video, {}); }), "engine_broken") << "too early";
-  EXPECT_EQ(code([&](Observer& o) { o.finished(0, nullptr, {}); }), "engine_broken") << "no video";
-  EXPECT_EQ(code([&](Observer& o) {
-              o.advanced(0, 20, {});
+  EXPECT_EQ(code([&](SamplerCallback& o) { o.finished(0, video, {}); }), "engine_broken")
+      << "too early";
+  EXPECT_EQ(code([&](SamplerCallback& o) { o.finished(0, nullptr, {}); }), "engine_broken")
+      << "no video";
+  EXPECT_EQ(code([&](SamplerCallback& o) {
+              o.on_steps_done(0, 20, {});
               o.finished(0, video, {});
             }),
             "");
@@ -407,8 +410,8 @@ TEST_F(SessionTest, AHostMayOwnItsLoop) {
   for (auto wave = session.next_wave(); !wave.empty(); wave = session.next_wave()) {
     for (const Start& start : wave) {
       EXPECT_EQ(start.condition.prompt, "a red ball");
-      if (!session.grant(start.id, 0, 20)) continue;
-      session.advanced(start.id, 20, {40, 0, 0});
+      if (!session.request_steps(start.id, 0, 20)) continue;
+      session.on_steps_done(start.id, 20, {40, 0, 0});
       session.finished(start.id, testing::video_of_quality(2 + 0.5 * static_cast<double>(start.id)),
                        {});
     }

@@ -61,8 +61,8 @@ TEST_F(StrategiesTest, HalvingDropsByTheRungsPreviews) {
   };
   const RunView view =
       run(run_, engine, halving({.seeds = seeds, .steps = 20, .rungs = {5, 10}})).view;
-  const Making& dropped = making(view, static_cast<CandidateId>(best - 1));
-  EXPECT_EQ(dropped.end, Making::End::kDropped);
+  const TrajectoryRecord& dropped = trajectory(view, static_cast<CandidateId>(best - 1));
+  EXPECT_EQ(dropped.end, TrajectoryRecord::End::kDropped);
   EXPECT_EQ(dropped.step, 5);
   EXPECT_EQ(std::get<Judgement>(*dropped.previews.at(0).result).reward, 0.5);
   EXPECT_NE(winning_noise(view), Noise::seed(best).text());
@@ -78,9 +78,9 @@ TEST_F(StrategiesTest, HalvingFillsUpAfterFailures) {
   engine.unshowable = {seeds[1]};
   const RunView view =
       run(run_, engine, halving({.seeds = seeds, .steps = 20, .finalists = 2, .rungs = {5}})).view;
-  EXPECT_EQ(making(view, 1).end, Making::End::kDropped);
-  EXPECT_EQ(making(view, 2).end, Making::End::kFinished);
-  EXPECT_EQ(making(view, 3).end, Making::End::kFinished);
+  EXPECT_EQ(trajectory(view, 1).end, TrajectoryRecord::End::kDropped);
+  EXPECT_EQ(trajectory(view, 2).end, TrajectoryRecord::End::kFinished);
+  EXPECT_EQ(trajectory(view, 3).end, TrajectoryRecord::End::kFinished);
   EXPECT_EQ(view.winner, "c002");
 }
 
@@ -126,9 +126,9 @@ TEST_F(StrategiesTest, RaceStopsWhoIsBehindTheMedian) {
     };
     const std::string directory = run_ + std::to_string(runs);
     const RunView view = run(directory, engine, race(options())).view;
-    EXPECT_EQ(making(view, 2).step, 4);
-    EXPECT_EQ(making(view, 3).step, 8);
-    EXPECT_EQ(making(view, 4).end, Making::End::kFinished);
+    EXPECT_EQ(trajectory(view, 2).step, 4);
+    EXPECT_EQ(trajectory(view, 3).step, 8);
+    EXPECT_EQ(trajectory(view, 4).end, TrajectoryRecord::End::kFinished);
     EXPECT_EQ(engine.forwards, 2 * (20 + 20 + 4 + 8 + 20));
     EXPECT_EQ(winning_noise(view), Noise::seed(best_seed({1, 2, 5})).text());
     tables[runs++] = table(directory);
@@ -145,9 +145,9 @@ TEST_F(StrategiesTest, RaceDoesNotCountWhoFailed) {
   engine.preview = [](std::uint64_t seed, double, int) { return 10.0 - static_cast<double>(seed); };
   const RunView view =
       run(run_, engine, race({.seeds = consecutive_seeds(1, 5), .steps = 20, .checks = {4}})).view;
-  EXPECT_EQ(making(view, 2).end, Making::End::kFinished);
-  EXPECT_EQ(making(view, 3).end, Making::End::kFinished);
-  EXPECT_EQ(making(view, 4).end, Making::End::kDropped);
+  EXPECT_EQ(trajectory(view, 2).end, TrajectoryRecord::End::kFinished);
+  EXPECT_EQ(trajectory(view, 3).end, TrajectoryRecord::End::kFinished);
+  EXPECT_EQ(trajectory(view, 4).end, TrajectoryRecord::End::kDropped);
 }
 
 // The dear judge sees the best k of the cheap judge, no others, and has the last word.

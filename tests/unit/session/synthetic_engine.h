@@ -74,10 +74,10 @@ class SyntheticEngine final : public Engine {
 
   const EngineCapabilities& capabilities() const override { return what; }
 
-  void run(std::span<const Start> starts, Observer& observer) override {
+  void run(std::span<const Start> starts, SamplerCallback& callback) override {
     started += static_cast<int>(starts.size());
-    if (hands_ != Hands::kAtATime) return wave(starts, observer);
-    for (const Start& start : starts) wave({&start, 1}, observer);
+    if (hands_ != Hands::kAtATime) return wave(starts, callback);
+    for (const Start& start : starts) wave({&start, 1}, callback);
   }
 
  private:
@@ -86,59 +86,60 @@ class SyntheticEngine final : public Engine {
     std::uint64_t seed = 0, state = 0;
   };
 
-  void wave(std::span<const Start> starts, Observer& observer) {
+  void wave(std::span<const Start> starts, SamplerCallback& callback) {
     std::vector<Trajectory> all;
     for (const Start& start : starts) {
       const std::uint64_t seed = std::get<Noise::Seed>(start.noise.form()).seed;
       all.push_back({start.id, seed, seed});
     }
     for (int step = 0; step < what.steps && !all.empty();) {
-      const int next = observer.next_stop(step);
+      const int next = callback.next_stop(step);
       if (hands_ == Hands::kMany) {
         std::vector<Trajectory> order = all;
         std::shuffle(order.begin(), order.end(), std::mt19937_64(mixed(chance + step)));
         std::vector<std::jthread> threads;
         for (const Trajectory& each : order) {
-          threads.emplace_back([&, each] { leg(each, step, next, observer); });
+          threads.emplace_back([&, each] { leg(each, step, next, callback); });
         }
       } else {
-        for (const Trajectory& each : all) leg(each, step, next, observer);
+        for (const Trajectory& each : all) leg(each, step, next, callback);
       }
       step = next;
       if (step == what.steps) break;
       std::vector<Trajectory> next_all;
-      for (const Slot& slot : observer.decide(step)) {
-        const auto parent = std::find_if(
-            all.begin(), all.end(), [&](const Trajectory& each) { return each.id == slot.parent; });
+      for (const Assignment& assignment : callback.resample_at(step)) {
+        const auto parent = std::find_if(all.begin(), all.end(), [&](const Trajectory& each) {
+          return each.id == assignment.parent;
+        });
         Trajectory child = *parent;
-        child.id = slot.id;
-        if (slot.parent != slot.id) child.state = mixed(child.state ^ slot.key);
+        child.id = assignment.id;
+        if (assignment.parent != assignment.id) child.state = mixed(child.state ^ assignment.key);
         next_all.push_back(child);
       }
       all = std::move(next_all);
     }
   }
 
-  void leg(const Trajectory& t, int from, int to, Observer& observer) {
-    if (!observer.grant(t.id, from, to)) return;
+  void leg(const Trajectory& t, int from, int to, SamplerCallback& callback) {
+    if (!callback.request_steps(t.id, from, to)) return;
     before_leg(t.seed, from);
     const auto broken = breaks.find(t.seed);
     if (broken != breaks.end() && broken->second > from && broken->second <= to) {
       forwards += 2 * (broken->second - from);
-      observer.failed(t.id, broken->second, Failure{"nan_latents", "[synthetic] NaN in latents"},
+      callback.failed(t.id, broken->second, Failure{"nan_latents", "[synthetic] NaN in latents"},
                       {2.0 * (broken->second - from), 0.5, 1});
       return;
     }
     forwards += 2 * (to - from);
-    observer.advanced(t.id, to, {2.0 * (to - from), 0.5, 1000 + t.id});
+    callback.on_steps_done(t.id, to, {2.0 * (to - from), 0.5, 1000 + t.id});
     if (to == what.steps) {
-      observer.finished(t.id, video_of_quality(quality_of(t.state) + offset), {0, 0.25, 0});
-    } else if (observer.wants_preview(t.id, to)) {
-      Shown shown = Failure{"preview_broken", "[synthetic] no preview"};
+      callback.finished(t.id, video_of_quality(quality_of(t.state) + offset), {0, 0.25, 0});
+    } else if (callback.wants_preview(t.id, to)) {
+      DecodedFrames shown = Failure{"preview_broken", "[synthetic] no preview"};
       if (!unshowable.contains(t.seed)) {
         shown = video_of_quality(preview(t.seed, quality_of(t.state), to));
       }
-      observer.preview(t.id, to, std::move(shown), {0, 0.125, 0});
+      callback.preview(t.id, to, std::move(shown), {0, 0.125, 0});
     }
   }
 

@@ -19,8 +19,8 @@
 #include <vector>
 
 #include "reward/videoscore2/kernels/attention.h"
-#include "reward/videoscore2/kernels/few_rows.h"
 #include "reward/videoscore2/kernels/isa.h"
+#include "reward/videoscore2/kernels/skinny_gemm.h"
 
 namespace bestreel::videoscore2 {
 namespace {
@@ -75,17 +75,17 @@ struct Case {
 
   at::Tensor operator()(const at::Tensor& x, bool with_bias = true) {
     at::Tensor y = at::empty({x.size(0), weight.size(0)}, x.options());
-    few_rows({.rows = x.size(0),
-              .in = weight.size(1),
-              .out = weight.size(0),
-              .activations = activations,
-              .weights = weights,
-              .x = x.const_data_ptr(),
-              .weight = data(),
-              .bias = with_bias ? bias.const_data_ptr() : nullptr,
-              .scale = scale.defined() ? scale.const_data_ptr<float>() : nullptr,
-              .group = group,
-              .y = y.mutable_data_ptr()});
+    skinny_gemm({.rows = x.size(0),
+                 .in = weight.size(1),
+                 .out = weight.size(0),
+                 .activations = activations,
+                 .weights = weights,
+                 .x = x.const_data_ptr(),
+                 .weight = data(),
+                 .bias = with_bias ? bias.const_data_ptr() : nullptr,
+                 .scale = scale.defined() ? scale.const_data_ptr<float>() : nullptr,
+                 .group = group,
+                 .y = y.mutable_data_ptr()});
     return y;
   }
 };
@@ -97,7 +97,7 @@ constexpr Element kActivations[] = {Element::kFloat32, Element::kBFloat16};
 // Verifies every instruction set, dtype and number of rows against double precision, for sizes off
 // every vector width and weights off every alignment: the error is that of float32 sums, and of one
 // rounding where y is bfloat16.
-TEST(FewRows, MatchesDoublePrecision) {
+TEST(SkinnyGemm, MatchesDoublePrecision) {
   at::manual_seed(1);
   for (const Element weights : kWeights)
     for (const Element activations : kActivations)
@@ -127,14 +127,14 @@ TEST(FewRows, MatchesDoublePrecision) {
 
 // Verifies that a row's bits depend neither on how many rows there are, nor on their order, nor on
 // the thread count.
-TEST(FewRows, BitsDependOnTheRowAlone) {
+TEST(SkinnyGemm, BitsDependOnTheRowAlone) {
   at::manual_seed(2);
   const int threads = at::get_num_threads();
   for (const Element weights : kWeights)
     for (const Element activations : kActivations)
       for (const std::int64_t in : {203, 4100}) {
         Case layer(weights, activations, in, 203);
-        const at::Tensor x = at::randn({kFewRows, in}).to(type_of(activations));
+        const at::Tensor x = at::randn({kSkinnyGemm, in}).to(type_of(activations));
         on_every_isa([&](Isa) {
           at::set_num_threads(1);
           const at::Tensor all = layer(x);
@@ -152,7 +152,7 @@ TEST(FewRows, BitsDependOnTheRowAlone) {
 
 // Verifies the numbers that are easily widened wrongly: subnormal halves, the greatest ones, signed
 // zeros, infinity and NaN, one at a time.
-TEST(FewRows, SpecialHalvesAreWidenedAsTorchDoes) {
+TEST(SkinnyGemm, SpecialHalvesAreWidenedAsTorchDoes) {
   const std::vector<std::uint16_t> bits = {0x0001, 0x03FF, 0x0400, 0x7BFF, 0x8001,
                                            0x8000, 0x7C00, 0xFC00, 0x7E00, 0x3C00};
   for (const Element weights : {Element::kFloat16, Element::kBFloat16}) {

@@ -40,7 +40,7 @@ TEST(Linear, SlicesCoverTheLayer) {
 }
 
 // Verifies that a decode step's bits depend neither on the thread count nor on the other rows.
-TEST(Linear, FewRowsHaveAFixedOrder) {
+TEST(Linear, SkinnyGemmHaveAFixedOrder) {
   at::manual_seed(3);
   const at::Tensor x = at::randn({4, 512});
   const int threads = at::get_num_threads();

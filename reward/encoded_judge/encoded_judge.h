@@ -10,6 +10,6 @@ namespace bestreel {
 /// and hands that to `inner`: what the codec does to a score is then in the score. Its id is the
 /// inner id + "+h264". Frame indices are those of the original. A video of more than 4096 frames is
 /// a Failure "video_too_long". Same thread rules as the inner judge.
-BESTREEL_API JudgePtr through_file(JudgePtr inner);
+BESTREEL_API JudgePtr encoded_judge(JudgePtr inner);
 
 }  // namespace bestreel

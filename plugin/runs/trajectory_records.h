@@ -8,6 +8,6 @@
 namespace bestreel {
 
 /// Throws where a body is not as the session writes it.
-std::vector<Making> makings_of(const std::vector<Event>& events);
+std::vector<TrajectoryRecord> project_trajectories(const std::vector<Event>& events);
 
 }  // namespace bestreel

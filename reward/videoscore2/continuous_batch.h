@@ -1,4 +1,4 @@
-// Continuous batching: the readings of many videos, decoded together.
+// Continuous batching: the samples of many videos, decoded together.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -12,8 +12,8 @@
 #include <vector>
 
 #include "core/base/error.h"
-#include "reward/videoscore2/fixed_step.h"
-#include "reward/videoscore2/kernels/few_rows.h"
+#include "reward/videoscore2/captured_decode_step.h"
+#include "reward/videoscore2/kernels/skinny_gemm.h"
 #include "reward/videoscore2/model.h"
 #include "reward/videoscore2/profile.h"
 #include "reward/videoscore2/reader.h"
@@ -21,14 +21,14 @@
 
 namespace bestreel::videoscore2 {
 
-/// The most readings that one decode batch may hold: a step runs at least a token of each, and has
+/// The most samples that one decode batch may hold: a step runs at least a token of each, and has
 /// no more rows than projections sum in a fixed order.
-inline constexpr std::int64_t kMaxSlots = kFewRows;
+inline constexpr std::int64_t kMaxSlots = kSkinnyGemm;
 
 /// Which reading of which request.
 struct ReadingKey {
   std::uint64_t request;
-  int reading;
+  int sample;
 };
 
 /// A running batch with a fixed number of slots. A reading joins whenever a slot is free and leaves
@@ -39,18 +39,18 @@ struct ReadingKey {
 /// elsewhere one of each: see Note [One shape].
 ///
 /// The host waits for the device once a step: for the chosen tokens and the digits' logits.
-class DecodeBatch {
+class ContinuousBatch {
  public:
   struct Ended {
     ReadingKey key;
-    std::variant<Reading, Error> outcome;
+    std::variant<JudgeSample, Error> outcome;
   };
 
   /// `slots`: 1 to kMaxSlots. `sampling`: of every reading, but for the seed.
-  DecodeBatch(std::shared_ptr<const Model> model, const Profile& profile, std::int64_t slots,
-              const SamplingOptions& sampling);
-  DecodeBatch(const DecodeBatch&) = delete;
-  DecodeBatch& operator=(const DecodeBatch&) = delete;
+  ContinuousBatch(std::shared_ptr<const Model> model, const Profile& profile, std::int64_t slots,
+                  const SamplingOptions& sampling);
+  ContinuousBatch(const ContinuousBatch&) = delete;
+  ContinuousBatch& operator=(const ContinuousBatch&) = delete;
 
   std::int64_t free() const { return width_ - static_cast<std::int64_t>(slots_.size()); }
   bool empty() const { return slots_.empty(); }
@@ -59,7 +59,7 @@ class DecodeBatch {
   void join(ReadingKey key, const Prompt& prompt, const std::vector<std::int64_t>& tokens,
             std::int64_t budget, std::uint64_t seed);
 
-  /// Takes a request's readings out, those that are there.
+  /// Takes a request's samples out, those that are there.
   void drop(std::uint64_t request);
 
   /// One step of every reading; returns those that ended. After an exception all are gone.
@@ -68,12 +68,12 @@ class DecodeBatch {
  private:
   struct Slot {
     ReadingKey key;
-    std::int64_t begin;                // tokens of the prompt
-    std::int64_t position;             // rotary, of the first token after it
-    std::optional<Sequence> sequence;  // on the CPU
-    FixedStep* fixed = nullptr;        // elsewhere, and the row in it
+    std::int64_t begin;                   // tokens of the prompt
+    std::int64_t position;                // rotary, of the first token after it
+    std::optional<Sequence> sequence;     // on the CPU
+    CapturedDecodeStep* fixed = nullptr;  // elsewhere, and the row in it
     std::int64_t row = 0;
-    std::unique_ptr<AnswerWriter> writer;
+    std::unique_ptr<ConstrainedDecoder> writer;
     at::Tensor hidden;                 // (1, hidden) of the last token that was run
     std::vector<std::int64_t> prompt;  // ids, kept for `seen`
     at::Tensor seen{};                 // (vocabulary) bool: what the repetition penalty sees
@@ -95,7 +95,7 @@ class DecodeBatch {
   SamplingOptions sampling_;
   std::vector<Slot> slots_;
   // By capacity, each with a row for every slot.
-  std::map<std::int64_t, std::unique_ptr<FixedStep>> fixed_;
+  std::map<std::int64_t, std::unique_ptr<CapturedDecodeStep>> fixed_;
 };
 
 }  // namespace bestreel::videoscore2

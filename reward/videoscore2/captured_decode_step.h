@@ -19,12 +19,12 @@ namespace bestreel::videoscore2 {
 /// fixed, idle rows compute on nothing, and what a row may see is a mask made from its length on
 /// the device. A row's bits then depend on nothing but itself (P1): neither the shapes nor, in a
 /// product of one shape, the order of its sums depend on the others.
-class FixedStep {
+class CapturedDecodeStep {
  public:
   /// `capacity`: tokens a row can hold, prompt included; see capacity_for().
-  FixedStep(const LanguageModel& model, std::int64_t rows, std::int64_t capacity);
-  FixedStep(const FixedStep&) = delete;
-  FixedStep& operator=(const FixedStep&) = delete;
+  CapturedDecodeStep(const LanguageModel& model, std::int64_t rows, std::int64_t capacity);
+  CapturedDecodeStep(const CapturedDecodeStep&) = delete;
+  CapturedDecodeStep& operator=(const CapturedDecodeStep&) = delete;
 
   /// The capacity for a reading of so many tokens: a power of two, so that few steps are recorded
   /// and a reading's shape follows from its own length alone.

@@ -14,7 +14,7 @@ namespace {
 // scores.
 constexpr double kLeft = 70, kRight = 950, kTop = 24, kRow = 30;
 
-std::optional<double> reward_at(const Making::Preview& preview) {
+std::optional<double> reward_at(const TrajectoryRecord::Preview& preview) {
   const auto* judgement = preview.result ? std::get_if<Judgement>(&*preview.result) : nullptr;
   return judgement ? std::optional(judgement->reward) : std::nullopt;
 }
@@ -30,18 +30,18 @@ std::string ordinal(std::size_t n) {
   return fmt::format("{}{}", n, ending);
 }
 
-/// The last preview that a decision at the end of `making` can rest on.
-const Making::Preview* last_preview(const Making& making) {
-  const Making::Preview* last = nullptr;
-  for (const Making::Preview& preview : making.previews) {
-    if (preview.step <= making.step) last = &preview;
+/// The last preview that a decision at the end of `trajectory` can rest on.
+const TrajectoryRecord::Preview* last_preview(const TrajectoryRecord& trajectory) {
+  const TrajectoryRecord::Preview* last = nullptr;
+  for (const TrajectoryRecord::Preview& preview : trajectory.previews) {
+    if (preview.step <= trajectory.step) last = &preview;
   }
   return last;
 }
 
 /// Why it was dropped: what its last preview scored, and beside whom.
-std::string dropped_on(const RunView& view, const Making& making) {
-  const Making::Preview* last = last_preview(making);
+std::string dropped_on(const RunView& view, const TrajectoryRecord& trajectory) {
+  const TrajectoryRecord::Preview* last = last_preview(trajectory);
   if (last == nullptr) return {};
   const auto reward = reward_at(*last);
   if (!reward) return fmt::format(": its preview at step {} could not be judged", last->step);
@@ -50,38 +50,39 @@ std::string dropped_on(const RunView& view, const Making& making) {
   // One after the other, the later ones were not known yet.
   if (view.settings.strategy.starts_with("race(")) return said + ", behind those before it";
   std::size_t place = 1, all = 0;
-  for (const Making& other : view.makings) {
-    if (other.wave != making.wave) continue;
-    for (const Making::Preview& preview : other.previews) {
+  for (const TrajectoryRecord& other : view.trajectories) {
+    if (other.wave != trajectory.wave) continue;
+    for (const TrajectoryRecord::Preview& preview : other.previews) {
       if (preview.step != last->step) continue;
       ++all;
       const auto theirs = reward_at(preview);
-      if (theirs && (*theirs > *reward || (*theirs == *reward && other.id < making.id))) ++place;
+      if (theirs && (*theirs > *reward || (*theirs == *reward && other.id < trajectory.id)))
+        ++place;
     }
   }
   return said + fmt::format(", {} of {}", ordinal(place), all);
 }
 
-std::string outcome(const RunView& view, const Making& making) {
-  switch (making.end) {
-    case Making::End::kFinished:
-      return making.id == view.winner ? "won" : "finished";
-    case Making::End::kDropped:
-      return fmt::format("dropped at step {}{}", making.step, dropped_on(view, making));
-    case Making::End::kStopped:
-      return making.reason;
-    case Making::End::kFailed:
-      return fmt::format("failed at step {}: {}", making.step, making.reason);
-    case Making::End::kRunning:
-      return fmt::format("at step {}", making.step);
+std::string outcome(const RunView& view, const TrajectoryRecord& trajectory) {
+  switch (trajectory.end) {
+    case TrajectoryRecord::End::kFinished:
+      return trajectory.id == view.winner ? "won" : "finished";
+    case TrajectoryRecord::End::kDropped:
+      return fmt::format("dropped at step {}{}", trajectory.step, dropped_on(view, trajectory));
+    case TrajectoryRecord::End::kStopped:
+      return trajectory.reason;
+    case TrajectoryRecord::End::kFailed:
+      return fmt::format("failed at step {}: {}", trajectory.step, trajectory.reason);
+    case TrajectoryRecord::End::kRunning:
+      return fmt::format("at step {}", trajectory.step);
   }
   return {};
 }
 
 /// Previews lie beside the report, in a folder of their own.
-Markup previews(const Making& making) {
+Markup previews(const TrajectoryRecord& trajectory) {
   Markup out;
-  for (const Making::Preview& preview : making.previews) {
+  for (const TrajectoryRecord::Preview& preview : trajectory.previews) {
     const auto reward = reward_at(preview);
     const std::string said =
         fmt::format("step {}: {}", preview.step, reward ? number(*reward) : "no score");
@@ -98,14 +99,14 @@ Markup previews(const Making& making) {
 
 Markup table(const RunView& view) {
   Markup rows;
-  for (const Making& making : view.makings) {
-    std::string begins = making.noise;
-    for (const Making::Resampling& each : making.resamplings) {
+  for (const TrajectoryRecord& trajectory : view.trajectories) {
+    std::string begins = trajectory.noise;
+    for (const TrajectoryRecord::Resampling& each : trajectory.resamplings) {
       begins += fmt::format(", from {} at step {}", each.parent, each.step);
     }
     rows += html("<tr{}><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{}</td></tr>\n",
-                 making.id == view.winner ? html(" class=\"winner\"") : Markup{}, making.id, begins,
-                 previews(making), outcome(view, making));
+                 trajectory.id == view.winner ? html(" class=\"winner\"") : Markup{}, trajectory.id,
+                 begins, previews(trajectory), outcome(view, trajectory));
   }
   return html(
       "<div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-labelledby=\"making\">\n<table>\n"
@@ -131,9 +132,9 @@ Markup axis(const std::set<std::int64_t>& marks, const auto& x, double height) {
 }
 
 /// How one ends: a ring is a finished video, a bar across an early end.
-Markup end_mark(const Making& making, double x, double y) {
-  if (making.end == Making::End::kRunning) return {};
-  if (making.end == Making::End::kFinished) {
+Markup end_mark(const TrajectoryRecord& trajectory, double x, double y) {
+  if (trajectory.end == TrajectoryRecord::End::kRunning) return {};
+  if (trajectory.end == TrajectoryRecord::End::kFinished) {
     return html("<circle class=\"ring\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"7\"/>", x, y);
   }
   return html("<line class=\"stop\" x1=\"{0:.1f}\" y1=\"{1:.1f}\" x2=\"{0:.1f}\" y2=\"{2:.1f}\"/>",
@@ -145,45 +146,46 @@ Markup end_mark(const Making& making, double x, double y) {
 Markup lineage(const RunView& view) {
   std::int64_t steps = 1;
   std::set<std::int64_t> marks;
-  for (const Making& making : view.makings) {
-    steps = std::max(steps, making.step);
-    for (const Making::Preview& preview : making.previews) marks.insert(preview.step);
+  for (const TrajectoryRecord& trajectory : view.trajectories) {
+    steps = std::max(steps, trajectory.step);
+    for (const TrajectoryRecord::Preview& preview : trajectory.previews) marks.insert(preview.step);
   }
   marks.insert(steps);
   const auto x = [&](std::int64_t step) {
     return kLeft + (kRight - kLeft) * static_cast<double>(step) / static_cast<double>(steps);
   };
   std::map<std::string, double> rows;
-  for (const Making& making : view.makings) {
-    rows[making.id] = kTop + kRow * (static_cast<double>(rows.size()) + 0.5);
+  for (const TrajectoryRecord& trajectory : view.trajectories) {
+    rows[trajectory.id] = kTop + kRow * (static_cast<double>(rows.size()) + 0.5);
   }
-  const double height = kTop + kRow * static_cast<double>(view.makings.size());
+  const double height = kTop + kRow * static_cast<double>(view.trajectories.size());
   Markup out = axis(marks, x, height);
-  for (const Making& making : view.makings) {
-    const double y = rows.at(making.id), end = x(making.step);
-    const bool early = making.end != Making::End::kFinished && making.end != Making::End::kRunning;
+  for (const TrajectoryRecord& trajectory : view.trajectories) {
+    const double y = rows.at(trajectory.id), end = x(trajectory.step);
+    const bool early = trajectory.end != TrajectoryRecord::End::kFinished &&
+                       trajectory.end != TrajectoryRecord::End::kRunning;
     out += html(
         "<g class=\"{}\"><text x=\"4\" y=\"{:.1f}\">{}</text>"
         "<line x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\"/>",
-        making.id == view.winner ? "winner"
-        : early                  ? "early"
-                                 : "other",
-        y + 5, making.id, kLeft, y, end, y);
-    for (const Making::Resampling& each : making.resamplings) {
+        trajectory.id == view.winner ? "winner"
+        : early                      ? "early"
+                                     : "other",
+        y + 5, trajectory.id, kLeft, y, end, y);
+    for (const TrajectoryRecord::Resampling& each : trajectory.resamplings) {
       const auto parent = rows.find(each.parent);
       if (parent == rows.end()) continue;
       out += html("<line x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\"/>",
                   x(each.step) - 12, parent->second, x(each.step), y);
     }
-    for (const Making::Preview& preview : making.previews) {
+    for (const TrajectoryRecord::Preview& preview : trajectory.previews) {
       const auto reward = reward_at(preview);
       const std::string said = reward ? number(*reward) : std::string("no score");
       out += html(
           "<circle class=\"dot\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"4\"><title>{} at step {}: "
           "{}</title></circle><text class=\"score\" x=\"{:.1f}\" y=\"{:.1f}\">{}</text>",
-          x(preview.step), y, making.id, preview.step, said, x(preview.step) + 8, y - 5, said);
+          x(preview.step), y, trajectory.id, preview.step, said, x(preview.step) + 8, y - 5, said);
     }
-    out += end_mark(making, end, y);
+    out += end_mark(trajectory, end, y);
     out += html("</g>\n");
   }
   return html(
@@ -197,7 +199,7 @@ Markup entry(std::string_view name, const std::string& value) {
   return html("<div><dt>{}</dt><dd>{}</dd></div>\n", name, value);
 }
 
-Markup costs(const Ledger& ledger) {
+Markup costs(const CostTotals& ledger) {
   Markup rows = entry("denoiser forwards", measure(ledger.forwards));
   const auto count = [&](std::string_view name, std::int64_t value) {
     if (value > 0) rows += entry(name, std::to_string(value));
@@ -232,7 +234,7 @@ Markup costs(const Ledger& ledger) {
 }  // namespace
 
 Markup making_section(const Page& page) {
-  if (page.view.makings.empty()) return {};
+  if (page.view.trajectories.empty()) return {};
   return html(
       "<section class=\"making\" aria-labelledby=\"making\">\n<h2 id=\"making\">How they were made"
       "</h2>\n{}{}{}</section>\n",

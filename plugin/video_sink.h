@@ -13,12 +13,12 @@ namespace bestreel {
 /// comes from a file is copied byte for byte instead, under its own extension. `metadata` is
 /// written into each mp4. The keeper throws what VideoWriter and copy_file_atomically() throw, and
 /// UsageError for frames that are not on the CPU.
-BESTREEL_API Keep mp4_keeper(const std::string& directory,
-                             std::map<std::string, std::string> metadata = {});
+BESTREEL_API VideoSink mp4_sink(const std::string& directory,
+                                std::map<std::string, std::string> metadata = {});
 
 /// FFV1 under DIRECTORY/NAME.mkv: every frame as the engine made it, bit for bit. For
-/// SessionOptions::keep_lossless.
-BESTREEL_API Keep lossless_keeper(const std::string& directory,
-                                  std::map<std::string, std::string> metadata = {});
+/// SessionOptions::lossless_sink.
+BESTREEL_API VideoSink lossless_sink(const std::string& directory,
+                                     std::map<std::string, std::string> metadata = {});
 
 }  // namespace bestreel

@@ -1,4 +1,4 @@
-#include "plugin/keep.h"
+#include "plugin/video_sink.h"
 
 #include <algorithm>
 #include <filesystem>
@@ -43,7 +43,7 @@ std::string make_place(const std::string& directory, const std::string& name) {
 
 }  // namespace
 
-Keep mp4_keeper(const std::string& directory, std::map<std::string, std::string> metadata) {
+VideoSink mp4_sink(const std::string& directory, std::map<std::string, std::string> metadata) {
   return
       [directory, metadata = std::move(metadata)](const std::string& name, const VideoPtr& video) {
         const bool foreign = !video->path().empty();
@@ -58,7 +58,7 @@ Keep mp4_keeper(const std::string& directory, std::map<std::string, std::string>
       };
 }
 
-Keep lossless_keeper(const std::string& directory, std::map<std::string, std::string> metadata) {
+VideoSink lossless_sink(const std::string& directory, std::map<std::string, std::string> metadata) {
   return
       [directory, metadata = std::move(metadata)](const std::string& name, const VideoPtr& video) {
         const std::string path = make_place(directory, name + ".mkv");

@@ -1,4 +1,4 @@
-#include "reward/through_file/through_file_judge.h"
+#include "reward/encoded_judge/encoded_judge.h"
 
 #include <unistd.h>
 
@@ -63,9 +63,9 @@ VideoPtr encoded(const Video& video, const fs::path& path) {
   return open_video(path.string());
 }
 
-class ThroughFileJudge final : public Judge {
+class EncodedJudge final : public Judge {
  public:
-  explicit ThroughFileJudge(JudgePtr inner) : inner_(std::move(inner)), info_(inner_->info()) {
+  explicit EncodedJudge(JudgePtr inner) : inner_(std::move(inner)), info_(inner_->info()) {
     info_.id += "+h264";
   }
 
@@ -77,7 +77,7 @@ class ThroughFileJudge final : public Judge {
       results.push_back(result_of([&]() -> Result {
         if (stop.stop_requested()) throw Cancelled("judge");
         const ScratchFolder scratch;
-        const Request again = through_file(request, scratch);
+        const Request again = encoded_judge(request, scratch);
         return signed_by_me(inner_->judge({&again, 1}, stop).front());
       }));
     }
@@ -93,13 +93,13 @@ class ThroughFileJudge final : public Judge {
   /// The requests of another source, each through a file of its own.
   class FileSource final : public RequestSource {
    public:
-    FileSource(ThroughFileJudge& judge, RequestSource& source) : judge_(judge), source_(source) {}
+    FileSource(EncodedJudge& judge, RequestSource& source) : judge_(judge), source_(source) {}
     std::optional<Item> next(bool wait) override {
       while (std::optional<Item> item = source_.next(wait)) {
         const std::uint64_t ticket = item->ticket;
         try {
           if (item->stop.stop_requested()) throw Cancelled("judge");
-          item->request = through_file(item->request, scratch_[ticket]);
+          item->request = encoded_judge(item->request, scratch_[ticket]);
           return item;
         } catch (const Error& error) {
           scratch_.erase(ticket);
@@ -115,12 +115,12 @@ class ThroughFileJudge final : public Judge {
     }
 
    private:
-    ThroughFileJudge& judge_;
+    EncodedJudge& judge_;
     RequestSource& source_;
     std::map<std::uint64_t, ScratchFolder> scratch_;
   };
 
-  static Request through_file(const Request& request, const ScratchFolder& scratch) {
+  static Request encoded_judge(const Request& request, const ScratchFolder& scratch) {
     return {encoded(*request.video, scratch.path() / "candidate.mp4"), request.condition};
   }
 
@@ -135,8 +135,6 @@ class ThroughFileJudge final : public Judge {
 
 }  // namespace
 
-JudgePtr through_file(JudgePtr inner) {
-  return std::make_shared<ThroughFileJudge>(std::move(inner));
-}
+JudgePtr encoded_judge(JudgePtr inner) { return std::make_shared<EncodedJudge>(std::move(inner)); }
 
 }  // namespace bestreel

@@ -1,4 +1,4 @@
-#include "plugin/ledger.h"
+#include "plugin/cost.h"
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
@@ -15,7 +15,7 @@ double seconds_of(const Json& body) {
   return body.contains("seconds") ? strictly_at<double>(body, "seconds") : 0;
 }
 
-void charge_judgement(Ledger& ledger, const Json& body) {
+void charge_judgement(CostTotals& ledger, const Json& body) {
   ++ledger.judgements;
   const auto place = strictly_at<std::size_t>(body, "judge");
   if (ledger.judges.size() <= place) ledger.judges.resize(place + 1);
@@ -37,15 +37,15 @@ void charge_judgement(Ledger& ledger, const Json& body) {
 
 }  // namespace
 
-double Ledger::hidden_share() const {
+double CostTotals::hidden_share() const {
   if (judge_seconds <= 0) return 0;
   return std::clamp(1 - waited_seconds / judge_seconds, 0.0, 1.0);
 }
 
-void charge(Ledger& ledger, const Event& event) {
+void add(CostTotals& ledger, const Event& event) {
   if (event.kind == "judged" || event.kind == "preview_judged") {
     charge_judgement(ledger, Json::parse(event.body));
-  } else if (event.kind == "advanced" || event.kind == "failed") {
+  } else if (event.kind == "steps_done" || event.kind == "failed") {
     const Json body = Json::parse(event.body);
     ledger.forwards += strictly_at<double>(body, "forwards");
     ledger.denoise_seconds += seconds_of(body);
@@ -63,9 +63,9 @@ void charge(Ledger& ledger, const Event& event) {
   }
 }
 
-Ledger ledger_of(const std::vector<Event>& events) {
-  Ledger ledger;
-  for (const Event& event : events) charge(ledger, event);
+CostTotals project_costs(const std::vector<Event>& events) {
+  CostTotals ledger;
+  for (const Event& event : events) add(ledger, event);
   return ledger;
 }
 

@@ -8,9 +8,9 @@
 #include <cstdint>
 
 #include "reward/videoscore2/kernels/bfloat16.h"
-#include "reward/videoscore2/kernels/few_rows_detail.h"
+#include "reward/videoscore2/kernels/skinny_gemm_detail.h"
 
-namespace bestreel::videoscore2::few_rows_detail {
+namespace bestreel::videoscore2::skinny_gemm_detail {
 namespace {
 
 #include "reward/videoscore2/kernels/vec_avx512.h"
@@ -21,11 +21,11 @@ constexpr int block_rows(int columns) {
   return columns <= 3 ? 8 : columns == 4 ? 6 : columns <= 6 ? 4 : 3;
 }
 
-#include "reward/videoscore2/kernels/few_rows_body.h"
+#include "reward/videoscore2/kernels/skinny_gemm_body.h"
 
 }  // namespace
 
 Kernels avx512_kernels(Element, Element weights) { return widened_kernels(weights); }
 
-}  // namespace bestreel::videoscore2::few_rows_detail
+}  // namespace bestreel::videoscore2::skinny_gemm_detail
 #endif

@@ -11,20 +11,20 @@
 namespace bestreel {
 namespace {
 
+using session::EventKey;
 using session::Json;
-using session::Place;
-using State = SessionTrajectory::State;
+using State = Trajectory::State;
 
-Json spent_json(const Spent& spent) {
+Json spent_json(const Cost& spent) {
   return {
       {"forwards", spent.forwards}, {"seconds", spent.seconds}, {"peak_bytes", spent.peak_bytes}};
 }
 
-Event event_at(const Place& place, const Json& body) {
-  return {.wave = place.wave,
-          .step = place.step,
-          .candidate = place.candidate,
-          .kind = place.kind,
+Event event_at(const EventKey& key, const Json& body) {
+  return {.wave = key.wave,
+          .step = key.step,
+          .candidate = key.candidate,
+          .kind = key.kind,
           .body = body.dump(-1, ' ', false, Json::error_handler_t::replace)};
 }
 
@@ -46,28 +46,31 @@ VideoInfo info_of(const std::string& path, const Video& video) {
 
 /// As an Answer must be: each id once, from those that were asked about.
 void check_answer(const Strategy& strategy, const EngineCapabilities& engine,
-                  const Barrier& barrier, const std::vector<Slot>& slots) {
+                  const Barrier& barrier, const std::vector<Assignment>& assignments) {
   const auto at_barrier = [&](CandidateId id) {
     return std::any_of(barrier.candidates.begin(), barrier.candidates.end(),
                        [&](const Barrier::Entry& each) { return each.id == id; });
   };
-  for (std::size_t i = 0; i < slots.size(); ++i) {
-    const Slot& slot = slots[i];
-    const bool twice = i > 0 && slots[i - 1].id == slot.id;
-    const bool copies = slot.parent != slot.id;
-    if (!twice && at_barrier(slot.id) && at_barrier(slot.parent) && (!copies || engine.resamples)) {
+  for (std::size_t i = 0; i < assignments.size(); ++i) {
+    const Assignment& assignment = assignments[i];
+    const bool twice = i > 0 && assignments[i - 1].id == assignment.id;
+    const bool copies = assignment.parent != assignment.id;
+    if (!twice && at_barrier(assignment.id) && at_barrier(assignment.parent) &&
+        (!copies || engine.resamples)) {
       continue;
     }
-    fail_usage("session",
-               "{} must answer step {} with slots of the candidates there, each once, but got {} "
-               "from {}: report it to its author",
-               strategy.id(), barrier.step, candidate_name(slot.id), candidate_name(slot.parent));
+    fail_usage(
+        "session",
+        "{} must answer step {} with assignments of the candidates there, each once, but got {} "
+        "from {}: report it to its author",
+        strategy.id(), barrier.step, candidate_name(assignment.id),
+        candidate_name(assignment.parent));
   }
 }
 
 }  // namespace
 
-SessionTrajectory& Session::Impl::trajectory(CandidateId id) {
+Trajectory& Session::Impl::trajectory(CandidateId id) {
   const auto found = trajectories.find(id);
   if (found == trajectories.end() || !wave || !wave->carried.contains(id)) {
     fail("engine_broken", "session",
@@ -87,7 +90,7 @@ std::vector<CandidateId> Session::Impl::live() const {
   return ids;
 }
 
-Place Session::Impl::place(const char* kind, CandidateId id, int step, std::size_t judge) const {
+EventKey Session::Impl::key(const char* kind, CandidateId id, int step, std::size_t judge) const {
   return {kind, trajectories.at(id).wave, candidate_name(id), step, judge};
 }
 
@@ -104,13 +107,13 @@ void Session::Impl::trace_span(CandidateId id, const char* what, double seconds)
 
 bool Session::Impl::anyone_finished() const {
   return std::any_of(trajectories.begin(), trajectories.end(), [&](const auto& each) {
-    return journal.find(place("candidate", each.first, engine.steps)) != nullptr;
+    return journal.find(key("candidate", each.first, engine.steps)) != nullptr;
   });
 }
 
 /// The live candidate that would be shown if all ended now: by the last barrier, then by id.
 CandidateId Session::Impl::leader() const {
-  const SessionTrajectory* best = nullptr;
+  const Trajectory* best = nullptr;
   CandidateId leader = -1;
   for (const auto& [id, t] : trajectories) {
     if (t.state != State::kLive) continue;
@@ -126,7 +129,7 @@ CandidateId Session::Impl::leader() const {
 double Session::Impl::reserve_for_others(CandidateId id, int to) const {
   if (anyone_finished()) return 0;
   const CandidateId first = leader();
-  const SessionTrajectory& t = trajectories.at(first);
+  const Trajectory& t = trajectories.at(first);
   if (first == id) return (engine.steps - to) * engine.forwards_per_step;
   return std::max(0.0, (engine.steps - t.step) * engine.forwards_per_step - t.granted);
 }
@@ -148,7 +151,8 @@ std::string Session::Impl::over_budget(CandidateId id, int to, double price) con
   return "";
 }
 
-// ---- Observer ----------------------------------------------------------------------------------
+// ---- SamplerCallback
+// ----------------------------------------------------------------------------------
 
 int Session::next_stop(int step) const {
   const std::scoped_lock lock(impl_->mutex);
@@ -162,13 +166,13 @@ int Session::next_stop(int step) const {
   return next;
 }
 
-bool Session::grant(CandidateId id, int from, int to) {
+bool Session::request_steps(CandidateId id, int from, int to) {
   const std::scoped_lock lock(impl_->mutex);
   Impl& s = *impl_;
   s.judging.collect(s.journal);
   s.interrupted = s.interrupted || s.options.stop.stop_requested();
   if (s.interrupted) return false;
-  SessionTrajectory& t = s.trajectory(id);
+  Trajectory& t = s.trajectory(id);
   if (to <= t.step) return true;  // paid for by the process that recorded it
   const double price = (to - std::max(from, t.step)) * s.engine.forwards_per_step;
   const std::string limit = s.over_budget(id, to, price);
@@ -184,7 +188,7 @@ bool Session::grant(CandidateId id, int from, int to) {
   }
   t.failure = Failure{"budget", fmt::format("[session] {} was stopped at step {} by {}",
                                             candidate_name(id), t.step, limit)};
-  s.journal.record({event_at(s.place("stopped", id, t.step),
+  s.journal.record({event_at(s.key("stopped", id, t.step),
                              {{"limit", limit}, {"sentence", t.failure->sentence}})});
   t.state = State::kStopped;
   s.wave->carried.erase(id);
@@ -192,16 +196,16 @@ bool Session::grant(CandidateId id, int from, int to) {
   return false;
 }
 
-void Session::advanced(CandidateId id, int step, const Spent& spent) {
+void Session::on_steps_done(CandidateId id, int step, const Cost& spent) {
   const std::scoped_lock lock(impl_->mutex);
   Impl& s = *impl_;
-  SessionTrajectory& t = s.trajectory(id);
+  Trajectory& t = s.trajectory(id);
   s.trace_span(id, "denoise", spent.seconds);
   if (step <= t.step) {
     s.redone_forwards += spent.forwards;
     return;
   }
-  s.journal.record({event_at(s.place("advanced", id, step), spent_json(spent))});
+  s.journal.record({event_at(s.key("steps_done", id, step), spent_json(spent))});
   t.step = step;
   t.granted = 0;
 }
@@ -212,10 +216,10 @@ bool Session::wants_preview(CandidateId id, int step) const {
   const auto found = s.trajectories.find(id);
   if (found == s.trajectories.end() || found->second.state != State::kLive) return false;
   return contains(s.wave->barriers, step) &&
-         s.journal.find(s.place("preview_judged", id, step, s.options.preview_judge)) == nullptr;
+         s.journal.find(s.key("preview_judged", id, step, s.options.preview_judge)) == nullptr;
 }
 
-void Session::preview(CandidateId id, int step, Shown shown, const Spent& spent) {
+void Session::preview(CandidateId id, int step, DecodedFrames shown, const Cost& spent) {
   if (!wants_preview(id, step)) return;  // known already
   Impl& s = *impl_;
   std::string path;
@@ -226,25 +230,25 @@ void Session::preview(CandidateId id, int step, Shown shown, const Spent& spent)
   const std::scoped_lock lock(s.mutex);
   s.trajectory(id);
   s.trace_span(id, "preview", spent.seconds);
-  const Place place = s.place("preview_judged", id, step, s.options.preview_judge);
+  const EventKey key = s.key("preview_judged", id, step, s.options.preview_judge);
   if (video == nullptr) {
-    Event event = judged_event(place.candidate, place.judge, std::get<Failure>(shown));
-    event.kind = place.kind;
-    event.wave = place.wave;
-    event.step = place.step;
+    Event event = judged_event(key.candidate, key.judge, std::get<Failure>(shown));
+    event.kind = key.kind;
+    event.wave = key.wave;
+    event.step = key.step;
     s.journal.record({std::move(event)});
     return;
   }
   s.journal.record(
-      {event_at(s.place("previewed", id, step),
+      {event_at(s.key("previewed", id, step),
                 {{"path", path}, {"sha256", sha256_file(path)}, {"seconds", spent.seconds}})});
-  s.judging.submit(s.journal, place, *video, s.options.condition);
+  s.judging.submit(s.journal, key, *video, s.options.condition);
 }
 
 std::optional<Barrier> Session::Impl::barrier_of(int step, const std::vector<CandidateId>& ids) {
   Barrier barrier{wave->index, step, {}};
   for (const CandidateId id : ids) {
-    auto result = judging.wait(journal, place("preview_judged", id, step, options.preview_judge));
+    auto result = judging.wait(journal, key("preview_judged", id, step, options.preview_judge));
     if (!result && options.stop.stop_requested()) return std::nullopt;
     if (!result) {
       fail("engine_broken", "session",
@@ -257,56 +261,60 @@ std::optional<Barrier> Session::Impl::barrier_of(int step, const std::vector<Can
 }
 
 /// Records the answer to `barrier`, and what becomes of the candidates at step `effective`.
-std::vector<Slot> Session::Impl::apply(const Barrier& barrier, int effective,
-                                       const Answer& answer) {
-  std::vector<Slot> slots = answer.slots;
-  std::sort(slots.begin(), slots.end(), [](const Slot& a, const Slot& b) { return a.id < b.id; });
-  check_answer(*strategy, engine, barrier, slots);
-  Json body{{"barrier", barrier.step}, {"candidates", Json::array()}, {"slots", Json::array()}};
+std::vector<Assignment> Session::Impl::apply(const Barrier& barrier, int effective,
+                                             const Answer& answer) {
+  std::vector<Assignment> assignments = answer.assignments;
+  std::sort(assignments.begin(), assignments.end(),
+            [](const Assignment& a, const Assignment& b) { return a.id < b.id; });
+  check_answer(*strategy, engine, barrier, assignments);
+  Json body{
+      {"barrier", barrier.step}, {"candidates", Json::array()}, {"assignments", Json::array()}};
   std::map<CandidateId, std::optional<double>> rewards;
   for (const Barrier::Entry& each : barrier.candidates) {
     body["candidates"].push_back(candidate_name(each.id));
     rewards[each.id] = reward_of(each.result);
   }
-  for (const Slot& slot : slots) {
-    body["slots"].push_back({{"candidate", candidate_name(slot.id)},
-                             {"parent", candidate_name(slot.parent)},
-                             {"key", slot.key}});
+  for (const Assignment& assignment : assignments) {
+    body["assignments"].push_back({{"candidate", candidate_name(assignment.id)},
+                                   {"parent", candidate_name(assignment.parent)},
+                                   {"key", assignment.key}});
   }
-  journal.record({event_at({"told", wave->index, "", effective}, body)});
+  journal.record({event_at({"barrier_decided", wave->index, "", effective}, body)});
   for (const auto& entry : rewards) {
     const CandidateId id = entry.first;
-    SessionTrajectory& t = trajectories.at(id);
-    const auto slot =
-        std::find_if(slots.begin(), slots.end(), [&](const Slot& each) { return each.id == id; });
-    if (slot == slots.end()) {
+    Trajectory& t = trajectories.at(id);
+    const auto assignment = std::find_if(assignments.begin(), assignments.end(),
+                                         [&](const Assignment& each) { return each.id == id; });
+    if (assignment == assignments.end()) {
       if (t.state == State::kLive) t.state = State::kDropped;
       wave->carried.erase(id);
     } else {
-      t.preview_reward = rewards.at(slot->parent);
-      t.resampled = t.resampled || slot->parent != id;
+      t.preview_reward = rewards.at(assignment->parent);
+      t.resampled = t.resampled || assignment->parent != id;
     }
   }
-  return slots;
+  return assignments;
 }
 
-std::vector<Slot> Session::decide(int step) {
+std::vector<Assignment> Session::resample_at(int step) {
   const std::scoped_lock lock(impl_->mutex);
   Impl& s = *impl_;
   s.judging.collect(s.journal);
   s.interrupted = s.interrupted || s.options.stop.stop_requested();
   if (s.interrupted || !s.wave) return {};
-  SessionWave& wave = *s.wave;
+  Wave& wave = *s.wave;
   if (const auto known = wave.recorded.find(step); known != wave.recorded.end()) {
     // Who failed while it was made again is gone.
-    std::vector<Slot> slots = known->second;
-    std::erase_if(slots, [&](const Slot& slot) { return !wave.carried.contains(slot.parent); });
+    std::vector<Assignment> assignments = known->second;
+    std::erase_if(assignments, [&](const Assignment& assignment) {
+      return !wave.carried.contains(assignment.parent);
+    });
     wave.carried.clear();
-    for (const Slot& slot : slots) wave.carried.insert(slot.id);
-    return slots;
+    for (const Assignment& assignment : assignments) wave.carried.insert(assignment.id);
+    return assignments;
   }
   if (!contains(wave.barriers, step - wave.lag)) {
-    std::vector<Slot> all;
+    std::vector<Assignment> all;
     for (const CandidateId id : wave.carried) all.push_back({.id = id, .parent = id});
     return all;
   }
@@ -320,7 +328,7 @@ std::vector<Slot> Session::decide(int step) {
   return s.apply(*barrier, step, s.strategy->tell(*barrier));
 }
 
-void Session::finished(CandidateId id, VideoPtr video, const Spent& spent) {
+void Session::finished(CandidateId id, VideoPtr video, const Cost& spent) {
   Impl& s = *impl_;
   if (!video) {
     fail("engine_broken", "session",
@@ -335,14 +343,14 @@ void Session::finished(CandidateId id, VideoPtr video, const Spent& spent) {
   candidate.path = path;
   candidate.sha256 = sha256_file(path);
   candidate.video = info_of(path, *video);
-  if (s.options.keep_lossless) {
-    candidate.lossless = s.options.keep_lossless(name, video);
+  if (s.options.lossless_sink) {
+    candidate.lossless = s.options.lossless_sink(name, video);
     candidate.lossless_sha256 = sha256_file(candidate.lossless);
   }
 
   const std::scoped_lock lock(s.mutex);
   s.judging.collect(s.journal);
-  SessionTrajectory& t = s.trajectory(id);
+  Trajectory& t = s.trajectory(id);
   s.trace_span(id, "decode", spent.seconds);
   if (t.step != s.engine.steps) {
     fail("engine_broken", "session",
@@ -353,7 +361,7 @@ void Session::finished(CandidateId id, VideoPtr video, const Spent& spent) {
   Event made = candidate_event(candidate);
   made.wave = t.wave;
   made.step = s.engine.steps;
-  s.journal.record({event_at(s.place("decoded", id, s.engine.steps), {{"seconds", spent.seconds}}),
+  s.journal.record({event_at(s.key("decoded", id, s.engine.steps), {{"seconds", spent.seconds}}),
                     std::move(made)});
   s.wave->carried.erase(id);
   if (s.strategy->needs().reviews) t.video = video;
@@ -365,15 +373,15 @@ void Session::finished(CandidateId id, VideoPtr video, const Spent& spent) {
   t.state = State::kFinished;
   const std::size_t judges = s.strategy->needs().reviews ? 1 : s.judge_count;
   for (std::size_t j = 0; j < judges; ++j) {
-    t.judgements.push_back(s.place("judged", id, s.engine.steps, j));
+    t.judgements.push_back(s.key("judged", id, s.engine.steps, j));
     s.judging.submit(s.journal, t.judgements.back(), video, s.options.condition);
   }
 }
 
-void Session::failed(CandidateId id, int step, Failure failure, const Spent& spent) {
+void Session::failed(CandidateId id, int step, Failure failure, const Cost& spent) {
   const std::scoped_lock lock(impl_->mutex);
   Impl& s = *impl_;
-  SessionTrajectory& t = s.trajectory(id);
+  Trajectory& t = s.trajectory(id);
   if (t.state != State::kLive) {
     fail("run_mismatch", "resume",
          "{} was made before and fails now ({}): nothing is lost, free some memory and repeat the "
@@ -388,7 +396,7 @@ void Session::failed(CandidateId id, int step, Failure failure, const Spent& spe
   Json body = spent_json(spent);
   body["code"] = failure.code;
   body["sentence"] = failure.sentence;
-  s.journal.record({event_at(s.place("failed", id, step), body)});
+  s.journal.record({event_at(s.key("failed", id, step), body)});
   t.state = State::kFailed;
   t.failure = std::move(failure);
   t.granted = 0;

@@ -8,9 +8,9 @@
 #include <cstdint>
 
 #include "reward/videoscore2/kernels/bfloat16.h"
-#include "reward/videoscore2/kernels/few_rows_detail.h"
+#include "reward/videoscore2/kernels/skinny_gemm_detail.h"
 
-namespace bestreel::videoscore2::few_rows_detail {
+namespace bestreel::videoscore2::skinny_gemm_detail {
 namespace {
 
 #include "reward/videoscore2/kernels/vec_avx512.h"
@@ -22,7 +22,7 @@ constexpr int block_rows(int columns) {
   return columns <= 3 ? 8 : columns == 4 ? 6 : columns <= 6 ? 4 : 3;
 }
 
-#include "reward/videoscore2/kernels/few_rows_body.h"
+#include "reward/videoscore2/kernels/skinny_gemm_body.h"
 
 /// bfloat16 times bfloat16, two products and two sums an instruction and lane.
 struct Pairs {
@@ -52,5 +52,5 @@ Kernels avx512bf16_kernels(Element activations, Element weights) {
   return avx512_kernels(activations, weights);
 }
 
-}  // namespace bestreel::videoscore2::few_rows_detail
+}  // namespace bestreel::videoscore2::skinny_gemm_detail
 #endif

@@ -1,5 +1,5 @@
-// The kernels of few_rows(), written once for every instruction set. No include guard: each
-// few_rows_<isa>.cpp includes it after it has defined
+// The kernels of skinny_gemm(), written once for every instruction set. No include guard: each
+// skinny_gemm_<isa>.cpp includes it after it has defined
 //
 //   KERNEL, INLINE      function attributes that allow the instructions; INLINE also inlines
 //   Vec, kLanes         a register of floats and how many it holds
@@ -96,7 +96,7 @@ struct Source {
   std::int64_t row_bytes, lines;     ///< of a row; its whole lines
   std::int64_t groups, group_lines;  ///< scales of a row, and whole lines for which one holds
 
-  KERNEL Source(const FewRows& p, std::int64_t row)
+  KERNEL Source(const SkinnyGemm& p, std::int64_t row)
       : row_bytes(p.in * W::kBytes),
         lines(row_bytes / kLine),
         groups(W::kScaled ? (p.in + p.group - 1) / p.group : 0),
@@ -143,7 +143,7 @@ INLINE void lines(Sums<W, R, C>& sums, const Source<W>& source, const char* x, s
 
 /// What follows the last whole line, the lanes' sum, bias and rounding.
 template <typename W, int R, int C>
-KERNEL void finish(Sums<W, R, C> sums, const FewRows& p, const char* x, std::int64_t row,
+KERNEL void finish(Sums<W, R, C> sums, const SkinnyGemm& p, const char* x, std::int64_t row,
                    std::int64_t column) {
   const Source<W> source(p, row);
   const std::int64_t done = source.lines * kLine, rest = source.row_bytes - done;
@@ -185,7 +185,7 @@ INLINE void clear(Sums<W, R, C>& sums) {
 
 /// R rows of W to their end.
 template <typename W, int R, int C>
-KERNEL void block(const FewRows& p, const char* x, std::int64_t row, std::int64_t column) {
+KERNEL void block(const SkinnyGemm& p, const char* x, std::int64_t row, std::int64_t column) {
   const Source<W> source(p, row);
   Sums<W, R, C> sums;
   clear(sums);
@@ -198,7 +198,7 @@ KERNEL void block(const FewRows& p, const char* x, std::int64_t row, std::int64_
 
 /// kTurn lines of each block of a panel in turn.
 template <typename W, int R, int C>
-KERNEL void turn(Sums<W, R, C>* sums, const FewRows& p, const char* x, std::int64_t row,
+KERNEL void turn(Sums<W, R, C>* sums, const SkinnyGemm& p, const char* x, std::int64_t row,
                  std::int64_t line) {
   for (int b = 0; b < kPanel / R; ++b) {
     const Source<W> source(p, row + b * R);
@@ -215,7 +215,7 @@ KERNEL void turn(Sums<W, R, C>* sums, const FewRows& p, const char* x, std::int6
 template <typename W, int C>
 KERNEL void rows(const Packed& packed, const char* x, std::int64_t begin, std::int64_t end,
                  std::int64_t column) {
-  const FewRows& p = packed.product;
+  const SkinnyGemm& p = packed.product;
   constexpr int kRows = block_rows(C);
   if constexpr (kPanel % kRows == 0 && C >= kTurnColumns) {
     const std::int64_t last = p.in * W::kBytes / kLine;
@@ -235,7 +235,7 @@ KERNEL void rows(const Packed& packed, const char* x, std::int64_t begin, std::i
 
 template <typename W>
 KERNEL void run(const Packed& packed, std::int64_t begin, std::int64_t end) {
-  const FewRows& p = packed.product;
+  const SkinnyGemm& p = packed.product;
   // With more rows of x than a block takes, some rows of W stay in the second-level cache for them.
   const std::int64_t fits = (384 << 10) / (p.in * W::kBytes + 1) / kPanel * kPanel;
   const std::int64_t panel = p.rows <= kColumns ? end - begin : (fits > 0 ? fits : kPanel);
@@ -275,18 +275,18 @@ KERNEL void run(const Packed& packed, std::int64_t begin, std::int64_t end) {
   }
 }
 
-INLINE void activation(const FewRows& p, std::int64_t i, float& to) {
+INLINE void activation(const SkinnyGemm& p, std::int64_t i, float& to) {
   to = p.activations == Element::kFloat32 ? static_cast<const float*>(p.x)[i]
                                           : from_bf16(static_cast<const std::uint16_t*>(p.x)[i]);
 }
 
-INLINE void activation(const FewRows& p, std::int64_t i, std::uint16_t& to) {
+INLINE void activation(const SkinnyGemm& p, std::int64_t i, std::uint16_t& to) {
   to = static_cast<const std::uint16_t*>(p.x)[i];
 }
 
 /// Rows of x side by side, line by line of the weights, in the order of W's parts.
 template <typename W>
-KERNEL void pack(const FewRows& p, std::int64_t padded, void* packed) {
+KERNEL void pack(const SkinnyGemm& p, std::int64_t padded, void* packed) {
   using Factor = typename W::Factor;
   constexpr std::int64_t kUnit = kLine / W::kBytes;
   auto* to = static_cast<Factor*>(packed);

@@ -19,7 +19,7 @@ struct JudgeCost {
 /// A projection of a run's events. What a process that was killed had done without recording it is
 /// in no column; what had to be done again is in `redone_forwards` only, so that a resumed run is
 /// charged like one that was never interrupted.
-struct Ledger {
+struct CostTotals {
   double forwards = 0;  ///< of the denoiser; each guidance branch counts one, skipped parts do not
   std::int64_t previews = 0;        ///< decoded x0 estimates
   std::int64_t decodes = 0;         ///< decoded whole candidates
@@ -41,8 +41,8 @@ struct Ledger {
 };
 
 /// Adds one event; kinds that cost nothing are passed over. Throws Error "json_malformed".
-BESTREEL_API void charge(Ledger& ledger, const Event& event);
+BESTREEL_API void add(CostTotals& ledger, const Event& event);
 
-BESTREEL_API Ledger ledger_of(const std::vector<Event>& events);
+BESTREEL_API CostTotals project_costs(const std::vector<Event>& events);
 
 }  // namespace bestreel

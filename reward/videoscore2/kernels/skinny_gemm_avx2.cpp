@@ -5,9 +5,9 @@
 #include <cstdint>
 
 #include "reward/videoscore2/kernels/bfloat16.h"
-#include "reward/videoscore2/kernels/few_rows_detail.h"
+#include "reward/videoscore2/kernels/skinny_gemm_detail.h"
 
-namespace bestreel::videoscore2::few_rows_detail {
+namespace bestreel::videoscore2::skinny_gemm_detail {
 namespace {
 
 #include "reward/videoscore2/kernels/vec_avx2.h"
@@ -16,11 +16,11 @@ namespace {
 constexpr int kColumns = 4;
 constexpr int block_rows(int columns) { return columns == 1 ? 8 : columns == 2 ? 4 : 3; }
 
-#include "reward/videoscore2/kernels/few_rows_body.h"
+#include "reward/videoscore2/kernels/skinny_gemm_body.h"
 
 }  // namespace
 
 Kernels avx2_kernels(Element, Element weights) { return widened_kernels(weights); }
 
-}  // namespace bestreel::videoscore2::few_rows_detail
+}  // namespace bestreel::videoscore2::skinny_gemm_detail
 #endif

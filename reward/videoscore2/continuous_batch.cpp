@@ -1,4 +1,4 @@
-#include "reward/videoscore2/batch.h"
+#include "reward/videoscore2/continuous_batch.h"
 
 #include <ATen/ops/cat.h>
 #include <ATen/ops/isfinite.h>
@@ -12,8 +12,8 @@
 
 namespace bestreel::videoscore2 {
 
-DecodeBatch::DecodeBatch(std::shared_ptr<const Model> model, const Profile& profile,
-                         std::int64_t slots, const SamplingOptions& sampling)
+ContinuousBatch::ContinuousBatch(std::shared_ptr<const Model> model, const Profile& profile,
+                                 std::int64_t slots, const SamplingOptions& sampling)
     : model_(std::move(model)),
       profile_(profile),
       answer_(AnswerTokens::of(model_->tokenizer())),
@@ -21,19 +21,20 @@ DecodeBatch::DecodeBatch(std::shared_ptr<const Model> model, const Profile& prof
       width_(slots),
       sampling_(sampling) {}
 
-void DecodeBatch::join(ReadingKey key, const Prompt& prompt,
-                       const std::vector<std::int64_t>& tokens, std::int64_t budget,
-                       std::uint64_t seed) {
+void ContinuousBatch::join(ReadingKey key, const Prompt& prompt,
+                           const std::vector<std::int64_t>& tokens, std::int64_t budget,
+                           std::uint64_t seed) {
   SamplingOptions sampling = sampling_;
   sampling.seed = seed;
   digit_ids_ = digit_ids_.to(prompt.hidden.device());
   const std::int64_t room = answer_room(profile_, budget);
-  Slot slot{.key = key,
-            .begin = prompt.cache->length(),
-            .position = prompt.position,
-            .writer = std::make_unique<AnswerWriter>(*model_, profile_, answer_, budget, sampling),
-            .hidden = prompt.hidden,
-            .prompt = tokens};
+  Slot slot{
+      .key = key,
+      .begin = prompt.cache->length(),
+      .position = prompt.position,
+      .writer = std::make_unique<ConstrainedDecoder>(*model_, profile_, answer_, budget, sampling),
+      .hidden = prompt.hidden,
+      .prompt = tokens};
   if (prompt.hidden.is_cpu())
     slot.sequence = model_->fork(prompt, room);
   else
@@ -42,10 +43,10 @@ void DecodeBatch::join(ReadingKey key, const Prompt& prompt,
 }
 
 // The first row that no other reading has.
-void DecodeBatch::take_row(Slot& slot, const Prompt& prompt, std::int64_t tokens) {
-  const std::int64_t capacity = FixedStep::capacity_for(tokens);
-  std::unique_ptr<FixedStep>& step = fixed_[capacity];
-  if (!step) step = std::make_unique<FixedStep>(model_->language(), width_, capacity);
+void ContinuousBatch::take_row(Slot& slot, const Prompt& prompt, std::int64_t tokens) {
+  const std::int64_t capacity = CapturedDecodeStep::capacity_for(tokens);
+  std::unique_ptr<CapturedDecodeStep>& step = fixed_[capacity];
+  if (!step) step = std::make_unique<CapturedDecodeStep>(model_->language(), width_, capacity);
   slot.fixed = step.get();
   const auto taken = [&] {
     return std::any_of(slots_.begin(), slots_.end(), [&](const Slot& other) {
@@ -56,14 +57,14 @@ void DecodeBatch::take_row(Slot& slot, const Prompt& prompt, std::int64_t tokens
   step->join(slot.row, *prompt.cache);
 }
 
-void DecodeBatch::drop(std::uint64_t request) {
+void ContinuousBatch::drop(std::uint64_t request) {
   std::erase_if(slots_, [&](const Slot& slot) { return slot.key.request == request; });
 }
 
 // Runs one pending token of each slot.
-void DecodeBatch::run_fixed() {
+void ContinuousBatch::run_fixed() {
   for (const auto& [capacity, step] : fixed_) {
-    std::vector<FixedStep::Token> tokens(static_cast<std::size_t>(width_));
+    std::vector<CapturedDecodeStep::Token> tokens(static_cast<std::size_t>(width_));
     std::vector<Slot*> running;
     for (Slot& slot : slots_) {
       if (slot.fixed != step.get()) continue;
@@ -84,7 +85,7 @@ void DecodeBatch::run_fixed() {
 }
 
 // Runs at least one pending token of each slot.
-void DecodeBatch::run_pending() {
+void ContinuousBatch::run_pending() {
   if (!fixed_.empty()) return run_fixed();
   struct Part {
     Slot* slot;
@@ -113,7 +114,7 @@ void DecodeBatch::run_pending() {
   }
 }
 
-void DecodeBatch::mark_seen(Slot& slot) const {
+void ContinuousBatch::mark_seen(Slot& slot) const {
   const std::vector<std::int64_t>& tokens = slot.writer->tokens();
   if (!slot.seen.defined() || slot.marked_forced != slot.writer->forced()) {
     std::vector<std::int64_t> ids = slot.prompt;
@@ -127,7 +128,7 @@ void DecodeBatch::mark_seen(Slot& slot) const {
 }
 
 // Everything is computed on the device for all rows; the host reads one small tensor.
-std::vector<StepOutcome> DecodeBatch::choose(const std::vector<Slot*>& choosing) const {
+std::vector<StepOutcome> ContinuousBatch::choose(const std::vector<Slot*>& choosing) const {
   const GenerationConfig& config = model_->config().generation;
   std::vector<at::Tensor> hidden, seen;
   std::vector<double> draws;
@@ -165,7 +166,7 @@ std::vector<StepOutcome> DecodeBatch::choose(const std::vector<Slot*>& choosing)
   return out;
 }
 
-std::vector<DecodeBatch::Ended> DecodeBatch::step() {
+std::vector<ContinuousBatch::Ended> ContinuousBatch::step() {
   std::vector<Ended> ended;
   try {
     run_pending();

@@ -1,4 +1,4 @@
-#include "reward/videoscore2/fixed_step.h"
+#include "reward/videoscore2/captured_decode_step.h"
 
 #include <ATen/ops/arange.h>
 #include <ATen/ops/empty.h>
@@ -14,13 +14,14 @@
 
 namespace bestreel::videoscore2 {
 
-std::int64_t FixedStep::capacity_for(std::int64_t tokens) {
+std::int64_t CapturedDecodeStep::capacity_for(std::int64_t tokens) {
   constexpr std::int64_t kLeast = 256;
   return static_cast<std::int64_t>(
       std::bit_ceil(static_cast<std::uint64_t>(std::max(kLeast, tokens))));
 }
 
-FixedStep::FixedStep(const LanguageModel& model, std::int64_t rows, std::int64_t capacity)
+CapturedDecodeStep::CapturedDecodeStep(const LanguageModel& model, std::int64_t rows,
+                                       std::int64_t capacity)
     : model_(model), rows_(rows), capacity_(capacity) {
   const TextConfig& c = model.config_;
   const at::TensorOptions options =
@@ -36,7 +37,7 @@ FixedStep::FixedStep(const LanguageModel& model, std::int64_t rows, std::int64_t
   hidden_ = at::zeros({rows, c.hidden_size}, options);
 }
 
-void FixedStep::join(std::int64_t row, const KvCache& prompt) {
+void CapturedDecodeStep::join(std::int64_t row, const KvCache& prompt) {
   const std::int64_t length = prompt.length();
   const auto fill = [&](const at::Tensor& mine, const at::Tensor& prompts) {
     mine.narrow(1, 0, length).copy_(prompts.narrow(1, 0, length));
@@ -48,7 +49,7 @@ void FixedStep::join(std::int64_t row, const KvCache& prompt) {
   }
 }
 
-const at::Tensor& FixedStep::run(std::span<const Token> tokens) {
+const at::Tensor& CapturedDecodeStep::run(std::span<const Token> tokens) {
   const at::Tensor host = at::empty({3, rows_}, at::kLong);
   auto* ids = host.mutable_data_ptr<std::int64_t>();
   for (std::int64_t r = 0; r < rows_; ++r) {
@@ -64,12 +65,12 @@ const at::Tensor& FixedStep::run(std::span<const Token> tokens) {
 }
 
 // Everything here is on the device, of one shape, and leaves the same however often it runs.
-void FixedStep::step() {
+void CapturedDecodeStep::step() {
   const TextConfig& c = model_.config_;
   const std::int64_t head = c.head_dim(), kv = c.num_kv_heads, group = c.num_heads / kv;
   const at::Tensor lengths = input_[1];
   at::Tensor x = model_.embed(input_[0]);
-  const Rotation turn = model_.rotation(input_[2].expand({3, rows_}));
+  const Rope rope = model_.make_rope(input_[2].expand({3, rows_}));
   const at::Tensor unseen = places_.gt(lengths.unsqueeze(1)).view({rows_, 1, 1, capacity_});
   const at::Tensor mask = at::zeros({rows_, 1, 1, capacity_}, x.options())
                               .masked_fill_(unseen, -std::numeric_limits<double>::infinity());
@@ -78,11 +79,11 @@ void FixedStep::step() {
     const auto& layer = model_.layers_[i];
     at::Tensor y = layer.attention_norm(x);
     keys_[i].scatter_(2, place,
-                      rotate(layer.k(y).view({rows_, kv, head}), turn).view({rows_, kv, 1, head}));
+                      rotate(layer.k(y).view({rows_, kv, head}), rope).view({rows_, kv, 1, head}));
     values_[i].scatter_(2, place, layer.v(y).view({rows_, kv, 1, head}));
     // The queries of a group share their key head: they stand where a prompt's queries would.
     const at::Tensor q =
-        rotate(layer.q(y).view({rows_, c.num_heads, head}), turn).view({rows_, kv, group, head});
+        rotate(layer.q(y).view({rows_, c.num_heads, head}), rope).view({rows_, kv, group, head});
     x.add_(layer.o(at::scaled_dot_product_attention(q, keys_[i], values_[i], mask)
                        .reshape({rows_, c.num_heads * head})));
     y = layer.mlp_norm(x);

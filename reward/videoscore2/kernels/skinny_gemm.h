@@ -7,12 +7,12 @@
 
 namespace bestreel::videoscore2 {
 
-/// The most rows for which a projection goes through few_rows(): a decode batch is no wider. A
+/// The most rows for which a projection goes through skinny_gemm(): a decode batch is no wider. A
 /// matrix product of the library is faster beyond, but its bits depend on the number of rows.
-inline constexpr std::int64_t kFewRows = 32;
+inline constexpr std::int64_t kSkinnyGemm = 32;
 
 /// All matrices are dense and row-major, aligned to their elements, no more.
-struct FewRows {
+struct SkinnyGemm {
   std::int64_t rows, in, out;
   Element activations;  ///< of x, bias and y: kFloat32 or kBFloat16
   Element weights;
@@ -31,6 +31,6 @@ struct FewRows {
 /// the other rows, their number or order, nor on the thread count (at::parallel_for over the
 /// outputs). They may differ between instruction sets (isa.h). With kAvx512Bf16, products of
 /// bfloat16 activations and weights flush subnormal numbers to zero, as that instruction does.
-void few_rows(const FewRows& product);
+void skinny_gemm(const SkinnyGemm& product);
 
 }  // namespace bestreel::videoscore2

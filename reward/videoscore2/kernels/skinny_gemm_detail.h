@@ -1,16 +1,16 @@
-// What few_rows.cpp and its instruction sets share.
+// What skinny_gemm.cpp and its instruction sets share.
 #pragma once
 
 #include <cstdint>
 
-#include "reward/videoscore2/kernels/few_rows.h"
+#include "reward/videoscore2/kernels/skinny_gemm.h"
 
-namespace bestreel::videoscore2::few_rows_detail {
+namespace bestreel::videoscore2::skinny_gemm_detail {
 
 /// A product whose rows of x have been packed for the kernels of one instruction set.
 struct Packed {
-  FewRows product;
-  const void* x;        ///< as FewRowsKernels::pack left it
+  SkinnyGemm product;
+  const void* x;        ///< as SkinnyGemmKernels::pack left it
   std::int64_t padded;  ///< columns of a packed row
 };
 
@@ -18,7 +18,7 @@ struct Kernels {
   std::int64_t unit;  ///< a packed row is padded with zeros to a multiple of this many columns
   std::int64_t element_size;  ///< bytes of a packed column
   /// Copies x into the order in which the kernels read it.
-  void (*pack)(const FewRows& product, std::int64_t padded, void* packed);
+  void (*pack)(const SkinnyGemm& product, std::int64_t padded, void* packed);
   /// Outputs [begin, end) of all rows.
   void (*run)(const Packed& packed, std::int64_t begin, std::int64_t end);
 };
@@ -31,4 +31,4 @@ Kernels avx512_kernels(Element activations, Element weights);
 Kernels avx512bf16_kernels(Element activations, Element weights);
 #endif
 
-}  // namespace bestreel::videoscore2::few_rows_detail
+}  // namespace bestreel::videoscore2::skinny_gemm_detail
