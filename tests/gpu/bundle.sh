@@ -41,7 +41,7 @@ for program in "${programs[@]}"; do
   strip -o "$stage/bin/$program" "$bin/$program"
   # The build's folders mean nothing elsewhere; LD_LIBRARY_PATH says where the libraries are.
   echo "file(RPATH_REMOVE FILE \"$stage/bin/$program\")" >"$stage/rpath.cmake"
-  cmake -P "$stage/rpath.cmake" 2>/dev/null
+  cmake -P "$stage/rpath.cmake" >/dev/null
 done
 rm "$stage/rpath.cmake"
 for module in "${modules[@]}"; do strip --strip-unneeded -o "$stage/lib/$module" "$bin/../lib/$module"; done

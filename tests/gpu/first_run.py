@@ -64,7 +64,8 @@ def roomiest(folders):
 def run_part(name, limit, context_file, out, parts=common.HERE / "parts"):
     """One part in a process group of its own: {"state", "why", "seconds", "values", "checks", "data"}."""
     result = dict(name=name, state="FAIL", why="", seconds=0.0, limit=limit, values=[], checks=[], data={})
-    environment = dict(os.environ, PYTHONPATH=str(common.HERE), PYTHONDONTWRITEBYTECODE="1", PYTHONUNBUFFERED="1")
+    path = ":".join(filter(None, [str(common.HERE), os.environ.get("PYTHONPATH")]))
+    environment = dict(os.environ, PYTHONPATH=path, PYTHONDONTWRITEBYTECODE="1", PYTHONUNBUFFERED="1")
     begin = time.monotonic()
     errors = open(out / f".{name}.stderr", "w+")
     child = subprocess.Popen([sys.executable, str(parts / f"{name}.py"), str(context_file)], text=True,

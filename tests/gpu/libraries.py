@@ -145,6 +145,10 @@ def main():
     if "libtorch_cuda.so" not in needed(stage / "bin/bestreel"):
         raise SystemExit("[bundle] bestreel was built without CUDA: configure where nvcc is found")
     stubs = collect(stage, {line for line in lines if line and not line.startswith("#")})
+    for path in (path for folder in torch_folders() for path in folder.glob("*.so*")):
+        if spoilt := stubs.intersection(needed(path)):
+            raise SystemExit(f"[bundle] torch's {path.name} asks for {', '.join(spoilt)}, which may be no stub: "
+                             f"name it in {sys.argv[2]}")
     write_stubs(stage, stubs, set())
     symbols = set().union(*(missing_symbols(stage, program)[0] for program in programs))
     write_stubs(stage, stubs, symbols)
