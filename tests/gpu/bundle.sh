@@ -45,7 +45,7 @@ for program in "${programs[@]}"; do
 done
 rm "$stage/rpath.cmake"
 for module in "${modules[@]}"; do strip --strip-unneeded -o "$stage/lib/$module" "$bin/../lib/$module"; done
-PYTHONDONTWRITEBYTECODE=1 "$python" "$here/libraries.py" "$stage" "$here/bundle_libraries.txt"
+PYTHONDONTWRITEBYTECODE=1 "$python" "$here/libraries.py" "$stage" "$here/bundle_libraries.txt" ${scratch:+elsewhere}
 
 # Reference values are computed once for the same checkpoints, scripts and versions.
 references=$root/build/gpu/references

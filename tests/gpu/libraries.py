@@ -1,17 +1,19 @@
 #!/usr/bin/env python3
 """Fills STAGE/lib for the programs in STAGE/bin and the modules that they open, which lie in STAGE/lib already:
-libraries.py STAGE LIST
+libraries.py STAGE LIST [elsewhere]
 
 What LIST names is copied. Every other library that is asked for becomes an empty stub of the same name, since
 libav and OpenCV drag in some 120 that no call of ours reaches. The symbols that are then missing are defined by
 one library, libmissing.so: each prints its name and exits. Writes STAGE/manifest.json. At the end every program
-must pass `ldd -r` with nothing but the stage, this machine's torch, and glibc up to 2.35.
+must pass `ldd -r` with nothing but the stage and this machine's torch. With `elsewhere`, for another machine, the
+build must have CUDA and may ask for nothing newer than glibc 2.35.
 """
 
 import importlib.util
 import json
 import os
 import pathlib
+import platform
 import re
 import shutil
 import subprocess
@@ -53,9 +55,9 @@ def version_needs(path):
 
 def search_path():
     """Name to path of what this machine's loader finds."""
-    found = {}
+    found, kind = {}, {"x86_64": "x86-64", "aarch64": "AArch64"}[platform.machine()]
     for line in run("ldconfig", "-p").splitlines():
-        if match := re.match(r"\s*(\S+) \(libc6,x86-64.*\) => (\S+)", line):
+        if match := re.match(rf"\s*(\S+) \(libc6,{kind}.*\) => (\S+)", line):
             found.setdefault(match.group(1), match.group(2))
     return found
 
@@ -122,7 +124,7 @@ def missing_symbols(stage, program):
     return set(re.findall(r"(?:undefined symbol:|symbol) (\w+)[,\s]", said)), warned
 
 
-def newest_versions(stage):
+def newest_versions(stage, elsewhere):
     """The newest glibc and libstdc++ that anything asks for; too new a one is an error that names who asks."""
     found = {}
     for path in [*(stage / "bin").iterdir(), *(stage / "lib").iterdir()]:
@@ -132,7 +134,7 @@ def newest_versions(stage):
                 if kind in NEWEST and re.fullmatch(r"[\d.]+", digits):
                     version = tuple(map(int, digits.split(".")))
                     found[kind] = max(found.get(kind, ()), version)
-                    if version > NEWEST[kind]:
+                    if elsewhere and version > NEWEST[kind]:
                         raise SystemExit(f"[bundle] {path.name} asks for {name}, newer than {NEWEST[kind]}: "
                                          "build on an older system")
     return {kind: ".".join(map(str, version)) for kind, version in found.items()}
@@ -141,9 +143,10 @@ def newest_versions(stage):
 def main():
     stage = pathlib.Path(sys.argv[1])
     lines = [line.strip() for line in open(sys.argv[2])]
-    programs = [*sorted((stage / "bin").iterdir()), *sorted((stage / "lib").iterdir())]
-    if "libtorch_cuda.so" not in needed(stage / "bin/bestreel"):
+    elsewhere = sys.argv[3:] == ["elsewhere"]
+    if elsewhere and "libtorch_cuda.so" not in needed(stage / "bin/bestreel"):
         raise SystemExit("[bundle] bestreel was built without CUDA: configure where nvcc is found")
+    programs = [*sorted((stage / "bin").iterdir()), *sorted((stage / "lib").iterdir())]
     stubs = collect(stage, {line for line in lines if line and not line.startswith("#")})
     for path in (path for folder in torch_folders() for path in folder.glob("*.so*")):
         if spoilt := stubs.intersection(needed(path)):
@@ -165,7 +168,7 @@ def main():
     except (OSError, subprocess.CalledProcessError):
         commit = "unknown"
     manifest = dict(commit=commit, programs=[path.name for path in programs], libraries=real, stubs=len(stubs),
-                    missing_symbols=len(symbols), newest=newest_versions(stage), torch=version)
+                    missing_symbols=len(symbols), newest=newest_versions(stage, elsewhere), torch=version)
     (stage / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
     print(f"[bundle] {len(real)} libraries, {len(stubs)} stubs, {len(symbols)} symbols that no call reaches; asks for "
           + ", ".join(f"{kind} {version}" for kind, version in manifest["newest"].items()))
