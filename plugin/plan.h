@@ -112,7 +112,7 @@ BESTREEL_API MemoryPlan plan_memory(const PlanRequest& request);
 
 /// A change to a request, and how a user makes it.
 struct Alternative {
-  std::string remedy;  ///< such as "pass --weights int8"
+  std::string remedy;  ///< such as "pass --quantize int8"
   PlanRequest request;
 };
 
