@@ -219,9 +219,10 @@ const char* bestreel_next_wave(BestreelSession* s) {
   return guarded<const char*>(nullptr, [&] {
     Json wave = Json::array();
     for (const Start& start : s->session->next_wave()) {
-      const auto* noise = std::get_if<Noise::Seed>(&start.noise.form());
-      if (noise == nullptr) fail_usage(kOp, "noise must be a seed, but got {}", start.noise.text());
-      wave.push_back({{"id", start.id}, {"seed", noise->seed}});
+      const Noise* noise = start.state.noise();
+      const auto* seed = noise != nullptr ? std::get_if<Noise::Seed>(&noise->form()) : nullptr;
+      if (seed == nullptr) fail_usage(kOp, "noise must be a seed, but got {}", start.state.text());
+      wave.push_back({{"id", start.id}, {"seed", seed->seed}});
     }
     s->answer = wave.dump();
     return s->answer.c_str();

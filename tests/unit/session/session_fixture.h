@@ -35,6 +35,7 @@ class Pairs final : public Strategy {
     }
     return ask;
   }
+  using Strategy::tell;
   Answer tell(const Barrier& barrier) override {
     Answer answer;
     const auto& all = barrier.candidates;
@@ -52,7 +53,8 @@ class Pairs final : public Strategy {
 
  private:
   const std::string id_ = "pairs(1)";
-  const Needs needs_{.scheduling = Scheduling::kLockstep, .previews = true, .resamples = true};
+  const Needs needs_{
+      .scheduling = Scheduling::kLockstep, .previews = true, .branching = true, .stochastic = true};
   bool asked_ = false;
   std::vector<Finished> finished_;
 };
