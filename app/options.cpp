@@ -2,6 +2,7 @@
 #include "app/options.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "core/base/fail.h"
 
@@ -46,70 +47,92 @@ std::vector<std::string> strategy_names() {
   return names;
 }
 
-OptionSpec cascade_option() {
-  return {
-      .name = "cascade",
-      .kind = kIntegers,
-      .metavar = "K,...",
-      .help = "a cascade, the cheapest judge first: each judge sees the best K of the one before",
-      .group = kJudging,
-      .low = 1,
-      .high = 1e6,
-      .example = "8,3"};
+OptionSpec option(OptionKind kind, const char* group, const char* name, const char* metavar,
+                  std::string help, std::string fallback = "", OptionScope scope = kRecipe) {
+  return {.name = name,
+          .kind = kind,
+          .scope = scope,
+          .metavar = metavar,
+          .help = std::move(help),
+          .group = group,
+          .fallback = std::move(fallback)};
 }
 
-OptionSpec threads_option() {
-  return {.name = "threads",
-          .kind = kInteger,
-          .metavar = "N",
-          .help = "CPU threads (all cores)",
-          .group = kMachine,
-          .low = 1,
-          .high = 1024};
+OptionSpec number(OptionSpec spec, double low, double high, std::vector<std::string> aliases = {}) {
+  spec.low = low;
+  spec.high = high;
+  spec.aliases = std::move(aliases);
+  return spec;
+}
+
+OptionSpec positive(OptionSpec spec) {
+  spec.low = 0;
+  spec.above = true;
+  return spec;
+}
+
+OptionSpec choice(OptionSpec spec, std::vector<std::string> choices) {
+  spec.choices = std::move(choices);
+  return spec;
+}
+
+OptionSpec with_letter(OptionSpec spec, char letter) {
+  spec.letter = letter;
+  return spec;
+}
+
+OptionSpec with_example(OptionSpec spec, const char* example) {
+  spec.example = example;
+  return spec;
+}
+
+OptionSpec flag(const char* group, const char* name, const char* help, OptionScope scope) {
+  return option(kFlag, group, name, "", help, "", scope);
+}
+
+OptionSpec cascade_option() {
+  return with_example(
+      number(
+          option(
+              kIntegers, kJudging, "cascade", "K,...",
+              "a cascade, the cheapest judge first: each judge sees the best K of the one before"),
+          1, 1e6),
+      "8,3");
+}
+
+OptionSpec threads_option(const char* help) {
+  return number(option(kInteger, kMachine, "threads", "N", help), 1, 1024);
 }
 
 OptionSpec directory_option() {
-  return {.name = "directory",
-          .kind = kPath,
-          .scope = kCall,
-          .metavar = "DIR",
-          .help = "the run's directory"};
+  return option(kPath, "", "directory", "DIR", "the run's directory", "", kCall);
 }
 
-OptionSpec json_option(const std::string& help) {
-  return {.name = "json", .kind = kFlag, .scope = kCall, .help = help, .group = kOutput};
-}
+OptionSpec json_option(const char* help) { return flag(kOutput, "json", help, kCall); }
 
-OptionSpec out_option(const std::string& metavar, const std::string& help) {
-  return {.name = "out",
-          .letter = 'o',
-          .kind = kPath,
-          .scope = kCall,
-          .metavar = metavar,
-          .help = help,
-          .group = kOutput};
+OptionSpec out_option(const char* metavar, const char* help) {
+  return with_letter(option(kPath, kOutput, "out", metavar, help, "", kCall), 'o');
 }
 
 OptionSpec top_option() {
-  return {.name = "top",
-          .kind = kInteger,
-          .scope = kPlace,
-          .metavar = "K",
-          .help = "show the K best in the table (all)",
-          .group = kOutput,
-          .low = 1,
-          .high = 1e9};
+  return number(
+      option(kInteger, kOutput, "top", "K", "show the K best in the table (all)", "", kPlace), 1,
+      1e9);
 }
 
-OptionSpec overlap_option(const std::string& fallback) {
-  return {.name = "overlap",
-          .kind = kChoice,
-          .scope = kPlace,
-          .metavar = "O",
-          .help = "judge while denoising: on, off, or auto: where the cores suffice for both",
-          .group = kMachine,
-          .fallback = fallback,
-          .choices = {"auto", "on", "off"}};
+OptionSpec negative_option() {
+  return option(kText, kVideo, "negative-prompt", "TEXT", "what to avoid");
+}
+
+OptionSpec overlap_option(const char* fallback) {
+  return choice(option(kChoice, kMachine, "overlap", "O",
+                       "judge while denoising: on, off, or auto: where the cores suffice for both",
+                       fallback, kPlace),
+                {"auto", "on", "off"});
+}
+
+OptionSpec videos_option(const char* metavar, const char* help) {
+  return option(kPaths, "", "video", metavar, help, "", kCall);
 }
 
 OptionSpec template_option() {
@@ -118,166 +141,84 @@ OptionSpec template_option() {
       if (spec.name == "template") return spec;
     }
   }
-  return {.name = "template", .kind = kPath, .metavar = "FILE", .help = "query template"};
-}
-
-OptionSpec paths_option(const std::string& name, const std::string& metavar,
-                        const std::string& help) {
-  return {.name = name, .kind = kPaths, .scope = kCall, .metavar = metavar, .help = help};
+  return option(kPath, "", "template", "FILE", "query template");
 }
 
 void add_judging(std::vector<OptionSpec>& options) {
-  add(options, {.name = "prompt",
-                .letter = 'p',
-                .metavar = "TEXT",
-                .help = "what the videos were asked to show",
-                .group = kJudging});
-  add(options, {.name = "judge",
-                .letter = 'j',
-                .kind = kPaths,
-                .scope = kPlace,
-                .metavar = "SPEC",
-                .help = judge_specs() + "; may be given several times",
-                .group = kJudging,
-                .choices = judge_names()});
+  add(options,
+      with_letter(option(kText, kJudging, "prompt", "TEXT", "what the videos were asked to show"),
+                  'p'));
+  add(options,
+      with_letter(choice(option(kPaths, kJudging, "judge", "SPEC",
+                                judge_specs() + "; may be given several times", "", kPlace),
+                         judge_names()),
+                  'j'));
   for (const DecoratorRegistration& decorator : registry().decorators)
     add_group(options, decorator.options, kJudging);
   for (const JudgeRegistration& judge : registry().judges)
     add_group(options, judge.options, "Judge " + judge.name);
-  add(options, {.name = "device",
-                .scope = kPlace,
-                .metavar = "D",
-                .help = "cpu, cuda or cuda:1: of the judges that have weights, and of the model",
-                .group = kMachine,
-                .fallback = "cpu"});
-  add(options, threads_option());
-  add(options,
-      {.name = "memory",
-       .kind = kMemory,
-       .scope = kPlace,
-       .metavar = "SIZE",
-       .help = "obey a plan for this much memory, such as 24G: fewer samples together, or a "
-               "refusal that names the remedy",
-       .group = kMachine});
+  add(options, option(kText, kMachine, "device", "D",
+                      "cpu, cuda or cuda:1: of the judges that have weights, and of the model",
+                      "cpu", kPlace));
+  add(options, threads_option("CPU threads (all cores)"));
+  add(options, option(kMemory, kMachine, "memory", "SIZE",
+                      "obey a plan for this much memory, such as 24G: fewer samples together, or a "
+                      "refusal that names the remedy",
+                      "", kPlace));
 }
 
 void add_combining(std::vector<OptionSpec>& options) {
-  add(options, {.name = "combine",
-                .kind = kChoice,
-                .metavar = "HOW",
-                .help = "with several judges: rank-mean (default) or weights",
-                .group = kJudging,
-                .choices = {"rank-mean", "weights"}});
-  add(options, {.name = "judge-weights",
-                .kind = kReals,
-                .metavar = "W,...",
-                .help = "one positive weight per judge, for --combine weights (equal)",
-                .group = kJudging,
-                .low = 0,
-                .above = true,
-                .example = "1,2"});
+  add(options, choice(option(kChoice, kJudging, "combine", "HOW",
+                             "with several judges: rank-mean (default) or weights"),
+                      {"rank-mean", "weights"}));
+  add(options, with_example(positive(option(kReals, kJudging, "judge-weights", "W,...",
+                                            "one positive weight per judge, for --combine weights "
+                                            "(equal)")),
+                            "1,2"));
   add(options, cascade_option());
 }
 
 void add_strategies(std::vector<OptionSpec>& options) {
-  add(options, {.name = "strategy",
-                .kind = kChoice,
-                .metavar = "S",
-                .help = one_of(strategy_names()),
-                .group = kSearch,
-                .fallback = strategy_names().front(),
-                .choices = strategy_names()});
+  const std::vector<std::string> names = strategy_names();
+  add(options,
+      choice(option(kChoice, kSearch, "strategy", "S", one_of(names), names.front()), names));
   for (const StrategyRegistration& strategy : registry().strategies)
     add_group(options, strategy.options, kSearch);
 }
 
 void add_limits(std::vector<OptionSpec>& options) {
-  add(options, {.name = "max-forwards",
-                .kind = kReal,
-                .metavar = "F",
-                .help = "stop with the best so far after so many forwards of the denoiser",
-                .group = kSearch,
-                .low = 0,
-                .above = true});
-  add(options, {.name = "max-seconds",
-                .kind = kReal,
-                .metavar = "S",
-                .help = "stop with the best so far",
-                .group = kSearch,
-                .low = 0,
-                .above = true});
+  add(options,
+      positive(option(kReal, kSearch, "max-forwards", "F",
+                      "stop with the best so far after so many forwards of the denoiser")));
+  add(options, positive(option(kReal, kSearch, "max-seconds", "S", "stop with the best so far")));
 }
 
 void add_generating(std::vector<OptionSpec>& options) {
-  add(options, {.name = "model",
-                .letter = 'm',
-                .kind = kPath,
-                .scope = kPlace,
-                .metavar = "FOLDER",
-                .help = registry().engines.front().summary,
-                .group = kVideo});
+  add(options, with_letter(option(kPath, kVideo, "model", "FOLDER",
+                                  registry().engines.front().summary, "", kPlace),
+                           'm'));
   add(options,
-      {.name = "prompts",
-       .kind = kPath,
-       .scope = kCall,
-       .metavar = "FILE",
-       .help = "many prompts: a line each, or JSON lines with prompt, id, seed, negative_prompt",
-       .group = kVideo});
+      option(kPath, kVideo, "prompts", "FILE",
+             "many prompts: a line each, or JSON lines with prompt, id, seed, negative_prompt", "",
+             kCall));
+  add(options, negative_option());
   add(options,
-      {.name = "negative-prompt", .metavar = "TEXT", .help = "what to avoid", .group = kVideo});
-  add(options, {.name = "size",
-                .kind = kSize,
-                .metavar = "WxH",
-                .help = "pixels",
-                .group = kVideo,
-                .fallback = "832x480",
-                .low = 1,
-                .high = 32768,
-                .example = "832x480"});
-  add(options, {.name = "frames",
-                .aliases = {"num-frames"},
-                .kind = kInteger,
-                .metavar = "F",
-                .help = "of a video (Wan: 4 k + 1)",
-                .group = kVideo,
-                .fallback = "81",
-                .low = 1,
-                .high = 100000});
-  add(options, {.name = "fps",
-                .kind = kInteger,
-                .metavar = "FPS",
-                .help = "of the videos",
-                .group = kVideo,
-                .fallback = "16",
-                .low = 1,
-                .high = 240});
-  add(options, {.name = "steps",
-                .aliases = {"num-inference-steps"},
-                .kind = kInteger,
-                .metavar = "T",
-                .help = "denoising steps",
-                .group = kVideo,
-                .fallback = "50",
-                .low = 1,
-                .high = 1000});
-  add(options, {.name = "guidance",
-                .aliases = {"guidance-scale"},
-                .kind = kReal,
-                .metavar = "G",
-                .help = "1: none, half the forwards",
-                .group = kVideo,
-                .fallback = "5"});
+      with_example(number(option(kSize, kVideo, "size", "WxH", "pixels", "832x480"), 1, 32768),
+                   "832x480"));
+  add(options, number(option(kInteger, kVideo, "frames", "F", "of a video (Wan: 4 k + 1)", "81"), 1,
+                      100000, {"num-frames"}));
+  add(options, number(option(kInteger, kVideo, "fps", "FPS", "of the videos", "16"), 1, 240));
+  add(options, number(option(kInteger, kVideo, "steps", "T", "denoising steps", "50"), 1, 1000,
+                      {"num-inference-steps"}));
+  OptionSpec guidance = option(kReal, kVideo, "guidance", "G", "1: none, half the forwards", "5");
+  guidance.aliases = {"guidance-scale"};
+  add(options, std::move(guidance));
   for (const EngineRegistration& engine : registry().engines)
     add_group(options, engine.options, kVideo);
-  add(options, {.name = "n",
-                .letter = 'n',
-                .kind = kInteger,
-                .metavar = "N",
-                .help = "candidates; the first has --seed",
-                .group = kSearch,
-                .fallback = "4",
-                .low = 1,
-                .high = 10000});
+  add(options, with_letter(number(option(kInteger, kSearch, "n", "N",
+                                         "candidates; the first has --seed", "4"),
+                                  1, 10000),
+                           'n'));
   add(options, overlap_option("auto"));
 }
 
@@ -287,7 +228,7 @@ std::vector<OptionSpec> score_options() {
   std::vector<OptionSpec> options;
   add_judging(options);
   add(options, json_option("one JSON object per video on stdout"));
-  add(options, paths_option("video", "VIDEO", "a video file; the word --video may be left out"));
+  add(options, videos_option("VIDEO", "a video file; the word --video may be left out"));
   return options;
 }
 
@@ -297,19 +238,11 @@ std::vector<OptionSpec> rank_options() {
   add_combining(options);
   add(options, out_option("DIR", "the run's directory"));
   add(options, top_option());
-  add(options, {.name = "watch",
-                .kind = kFlag,
-                .scope = kCall,
-                .help = "keep ranking as files arrive in the folder; Ctrl-C ends",
-                .group = kOutput});
-  add(options, {.name = "single-file",
-                .kind = kFlag,
-                .scope = kPlace,
-                .help = "put the videos into report.html",
-                .group = kOutput});
-  add(options, json_option("one JSON object per video on stdout instead of the table"));
   add(options,
-      paths_option("video", "PATH", "a folder or video; the word --video may be left out"));
+      flag(kOutput, "watch", "keep ranking as files arrive in the folder; Ctrl-C ends", kCall));
+  add(options, flag(kOutput, "single-file", "put the videos into report.html", kPlace));
+  add(options, json_option("one JSON object per video on stdout instead of the table"));
+  add(options, videos_option("PATH", "a folder or video; the word --video may be left out"));
   return options;
 }
 
@@ -318,32 +251,18 @@ std::vector<OptionSpec> generate_options() {
   add_judging(options);
   add_combining(options);
   add_generating(options);
-  add(options, {.name = "seed",
-                .kind = kSeed,
-                .metavar = "S",
-                .help = "of the first candidate, the others follow; -1: one is drawn and recorded",
-                .group = kSearch,
-                .fallback = "0"});
+  add(options,
+      option(kSeed, kSearch, "seed", "S",
+             "of the first candidate, the others follow; -1: one is drawn and recorded", "0"));
   add_strategies(options);
   add_limits(options);
-  add(options, {.name = "judge-threads",
-                .kind = kInteger,
-                .metavar = "N",
-                .help = "CPU threads of the judges (as --threads)",
-                .group = kMachine,
-                .low = 1,
-                .high = 1024});
+  add(options, number(option(kInteger, kMachine, "judge-threads", "N",
+                             "CPU threads of the judges (as --threads)"),
+                      1, 1024));
   add(options, out_option("DIR", "the run's directory"));
-  add(options, {.name = "lossless",
-                .kind = kFlag,
-                .help = "keep FFV1 (RGB, bit exact) beside each mp4",
-                .group = kOutput});
-  add(options, {.name = "trace",
-                .kind = kPath,
-                .scope = kCall,
-                .metavar = "FILE",
-                .help = "a time line for ui.perfetto.dev",
-                .group = kOutput});
+  add(options, flag(kOutput, "lossless", "keep FFV1 (RGB, bit exact) beside each mp4", kRecipe));
+  add(options,
+      option(kPath, kOutput, "trace", "FILE", "a time line for ui.perfetto.dev", "", kCall));
   add(options, top_option());
   add(options, json_option("one JSON object per candidate on stdout instead of the table"));
   return options;
@@ -356,9 +275,9 @@ std::vector<OptionSpec> plan_options() {
   add_generating(options);
   add_strategies(options);
   add(options, json_option("one JSON object on stdout"));
-  add(options,
-      paths_option("video", "PATH",
-                   "what is judged, where nothing is made; the word --video may be left out"));
+  add(options, videos_option("PATH",
+                             "what is judged, where nothing is made; the word --video may be "
+                             "left out"));
   return options;
 }
 
@@ -366,92 +285,64 @@ std::vector<OptionSpec> host_options() {
   std::vector<OptionSpec> options;
   add_judging(options);
   std::erase_if(options, [](const OptionSpec& spec) { return spec.name == "memory"; });
+  add(options, negative_option());
   add(options,
-      {.name = "negative-prompt", .metavar = "TEXT", .help = "what to avoid", .group = kVideo});
-  add(options, {.name = "seeds",
-                .kind = kSeeds,
-                .metavar = "S,...",
-                .help = "one candidate each",
-                .group = kSearch,
-                .example = "0,1,2"});
+      with_example(option(kSeeds, kSearch, "seeds", "S,...", "one candidate each"), "0,1,2"));
   add_strategies(options);
   add_limits(options);
   add(options, overlap_option("off"));
   return options;
 }
 
-std::vector<OptionSpec> resume_options() {
-  std::vector<OptionSpec> options;
-  OptionSpec threads = threads_option();
-  threads.help = "must equal the run's";
-  add(options, std::move(threads));
-  add(options, json_option("one JSON object per video on stdout instead of the table"));
-  // What may lie elsewhere now: the recipe stays the run's.
-  for (const auto& more :
-       {rank_options(), registry().engines.empty() ? rank_options() : generate_options()}) {
-    for (const OptionSpec& spec : more) {
-      if (spec.scope != kPlace) continue;
-      OptionSpec moved = spec;
-      moved.fallback.clear();
-      add(options, std::move(moved));
-    }
+/// What may lie elsewhere now, or go at another speed; the recipe stays the run's.
+static void add_moved(std::vector<OptionSpec>& options, const std::vector<OptionSpec>& of_the_run) {
+  for (OptionSpec spec : of_the_run) {
+    spec.fallback.clear();
+    if (spec.scope == kPlace) add(options, std::move(spec));
   }
+}
+
+std::vector<OptionSpec> resume_options() {
+  std::vector<OptionSpec> options{threads_option("must equal the run's")};
+  add(options, json_option("one JSON object per video on stdout instead of the table"));
+  add_moved(options, rank_options());
+  if (!registry().engines.empty()) add_moved(options, generate_options());
   add(options, directory_option());
   return options;
 }
 
 std::vector<OptionSpec> replay_options() {
-  std::vector<OptionSpec> options;
-  add(options, {.name = "candidate",
-                .letter = 'k',
-                .scope = kCall,
-                .metavar = "ID",
-                .help = "such as c003, or its number"});
-  add(options, out_option("FILE.mp4", "DIR/replay-ID.mp4"));
+  std::vector<OptionSpec> options{
+      with_letter(option(kText, "", "candidate", "ID", "such as c003, or its number", "", kCall),
+                  'k'),
+      out_option("FILE.mp4", "DIR/replay-ID.mp4")};
+  std::vector<OptionSpec> engine;
   for (const OptionSpec& spec : generate_options()) {
-    if (spec.name == "model" || spec.name == "device") {
-      OptionSpec moved = spec;
-      moved.fallback.clear();
-      add(options, std::move(moved));
-    }
+    if (spec.group == kVideo || spec.name == "device") engine.push_back(spec);
   }
+  add_moved(options, engine);
   add(options, directory_option());
   return options;
 }
 
 std::vector<OptionSpec> export_options() {
-  return {{.name = "format",
-           .kind = kChoice,
-           .scope = kCall,
-           .metavar = "F",
-           .help = "csv or jsonl",
-           .fallback = "csv",
-           .choices = {"csv", "jsonl"}},
-          directory_option()};
+  return {
+      choice(option(kChoice, "", "format", "F", "csv or jsonl", "csv", kCall), {"csv", "jsonl"}),
+      directory_option()};
 }
 
 std::vector<OptionSpec> inspect_options() {
-  return {template_option(),
-          {.name = "folder",
-           .kind = kPath,
-           .scope = kCall,
-           .metavar = "FOLDER",
-           .help = "the checkpoint"}};
+  return {template_option(), option(kPath, "", "folder", "FOLDER", "the checkpoint", "", kCall)};
 }
 
 std::vector<OptionSpec> parse_options() {
-  return {
-      json_option("one JSON object per output on stdout"),
-      {.name = "file", .kind = kPath, .scope = kCall, .metavar = "FILE", .help = "- for stdin"}};
+  return {json_option("one JSON object per output on stdout"),
+          option(kPath, "", "file", "FILE", "- for stdin", "", kCall)};
 }
 
 std::vector<OptionSpec> completion_options() {
-  return {{.name = "shell",
-           .kind = kChoice,
-           .scope = kCall,
-           .metavar = "SHELL",
-           .help = "bash, zsh or fish",
-           .choices = {"bash", "zsh", "fish"}}};
+  return {choice(option(kChoice, "", "shell", "SHELL", "bash, zsh or fish", "", kCall),
+                 {"bash", "zsh", "fish"})};
 }
 
 }  // namespace bestreel::app

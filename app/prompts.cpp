@@ -185,6 +185,7 @@ std::vector<Job> jobs_of(const RunConfig& config) {
     if (line.find_first_not_of(" \t") == std::string::npos) continue;
     Job job = job_of_line(usual, file, number, line);
     job.directory = (fs::path(out) / job.id).string();
+    job.config.values.set("out", job.directory);
     if (!ids.insert(job.id).second)
       fail_usage(config.op, "{}, line {}: the id {} is given twice", file, number, job.id);
     jobs.push_back(std::move(job));

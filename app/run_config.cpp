@@ -131,7 +131,9 @@ void read_json(RunConfig& config, const std::string& op, const std::string& text
     if (recipe && key == "command") continue;
     const OptionSpec* spec = config.command->find(key);
     if (spec == nullptr) refuse_option(op, *config.command, key);
-    if ((spec->scope == OptionScope::kRecipe) != recipe || spec->scope == OptionScope::kCall) {
+    if (spec->scope == OptionScope::kCall)
+      fail_usage(op, "{} must be said by each call itself, but stands in a config", key);
+    if ((spec->scope == OptionScope::kRecipe) != recipe) {
       fail_usage(op, "{} belongs to the {}, but stands in the {}", key, recipe ? "place" : "recipe",
                  recipe ? "recipe" : "place");
     }

@@ -1,4 +1,5 @@
 // The only file that knows Boost's parser: words by option, nothing of what they mean.
+#include <algorithm>
 #include <boost/program_options.hpp>
 
 #include "cli/command.h"
@@ -40,7 +41,9 @@ app::GivenWords parse_words(const CommandSpec& command, const std::vector<std::s
       words.insert(words.end(), option.value.begin(), option.value.end());
     }
   } catch (const po::unknown_option& error) {
-    app::refuse_option(command.name, command, error.get_option_name());
+    const std::string word = error.get_option_name();
+    app::refuse_option(command.name, command,
+                       word.substr(std::min(word.size(), word.find_first_not_of('-'))));
   } catch (const po::error& error) {
     fail_usage(command.name, "{}: see `bestreel {} --help`", error.what(), command.name);
   }

@@ -222,6 +222,11 @@ int run_resume(const RunConfig& config) {
   const bool json = config.values.flag("json");
   const RunConfig then = app::stored_config(directory, settings.command, settings.recipe,
                                             settings.place, config.values);
+  for (const OptionSpec& spec : config.command->options) {
+    const bool moved = spec.scope == OptionScope::kPlace && config.values.given(spec.name);
+    if (moved && then.command->find(spec.name) == nullptr)
+      app::refuse_option(config.op, *then.command, spec.name);
+  }
 #ifdef BESTREEL_WITH_TORCH
   if (settings.command == "generate") return generate_again(then, directory, json);
 #endif

@@ -1,6 +1,7 @@
 """One table of options: what the parser refuses, and what help, completion and manual say of it."""
 
 import json
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -149,7 +150,8 @@ def test_help_completion_and_manual_name_every_option(bestreel, tmp_path):
     if shutil.which("groff"):
         (tmp_path / "page").write_text(manual)
         done = subprocess.run(["groff", "-man", "-ww", "-Tutf8", tmp_path / "page"], capture_output=True, text=True)
-        assert done.returncode == 0 and done.stderr == "" and "--reduction-factor" in done.stdout
+        assert done.returncode == 0 and done.stderr == ""
+        assert "--reduction-factor" in re.sub(".\b", "", done.stdout)
 
 
 @pytest.mark.parametrize("line, words", [
