@@ -26,6 +26,9 @@ struct JudgeInfo {
   bool reads_prompt = true;             ///< false: Condition is ignored
   bool deterministic = true;            ///< same machine, threads, input: same bits
   std::size_t slots = 1;                ///< requests that it judges side by side
+  /// It compares the candidates of one prompt and judges none by itself: judge_group(), not
+  /// judge().
+  bool groupwise = false;
 };
 
 struct Request {
@@ -51,19 +54,37 @@ class BESTREEL_API RequestSource {
   virtual void done(std::uint64_t ticket, Result result) = 0;
 };
 
-/// Thread rules: info() from any thread; judge() and judge_stream() from one thread at a
-/// time (JudgeQueue sees to it).
+/// Pointwise or groupwise (JudgeInfo): it implements judge() or judge_group().
+/// Thread rules: info() from any thread; the others from one thread at a time (JudgeQueue and the
+/// session see to it).
 class BESTREEL_API Judge {
  public:
   virtual ~Judge() = default;
 
   virtual const JudgeInfo& info() const = 0;
 
-  /// One Result per request, in order. A result depends on its own request alone, never on the
-  /// company it is judged in. What is wrong with one video is its Failure; what is wrong with the
-  /// judge itself is thrown. When `stop` is requested, requests not yet judged return
-  /// Failure{"cancelled"}.
-  virtual std::vector<Result> judge(std::span<const Request> requests, std::stop_token stop) = 0;
+  /// Of a pointwise judge: one Result per request, in order. A result depends on its own request
+  /// alone, never on the company it is judged in. What is wrong with one video is its Failure; what
+  /// is wrong with the judge itself is thrown. When `stop` is requested, requests not yet judged
+  /// return Failure{"cancelled"}.
+  virtual std::vector<Result> judge(std::span<const Request> requests, std::stop_token stop) {
+    (void)requests, (void)stop;
+    throw Error("judge_broken", "judge",
+                info().name +
+                    " must judge single videos but judges none: report it to the judge's "
+                    "author, or use a strategy that compares candidates");
+  }
+
+  /// Of a groupwise judge (pairwise comparisons, tournaments): the candidates of one prompt, two or
+  /// more, together; one Result per request, in the same order. A result depends on this ordered
+  /// group and on nothing else. A candidate that it cannot judge gets its Failure.
+  virtual std::vector<Result> judge_group(std::span<const Request> group, std::stop_token stop) {
+    (void)group, (void)stop;
+    throw Error("judge_broken", "judge",
+                info().name +
+                    " must compare candidates but compares none: report it to the "
+                    "judge's author");
+  }
 
   /// The same for requests that come while others are being judged, in any order of results;
   /// returns when `source` has no more. By default judge() for one after the other; a judge that

@@ -70,11 +70,13 @@ class Replayer final : public SamplerCallback {
   }
   bool request_steps(CandidateId, int, int) override { return true; }
   void on_steps_done(CandidateId, int, const Cost&) override {}
-  bool wants_preview(CandidateId, int) const override { return false; }
+  std::optional<PreviewRequest> wants_preview(CandidateId, int) const override { return {}; }
   void preview(CandidateId, int, DecodedFrames, const Cost&) override {}
   std::vector<Assignment> resample_at(int step) override { return lineage_.assignments().at(step); }
-  void finished(CandidateId id, VideoPtr video, const Cost&) override {
-    if (id == target_) video_ = std::move(video);
+  void finished(CandidateId id, FinishedVideo video, const Cost&) override {
+    if (id != target_) return;
+    const auto* file = std::get_if<FileReference>(&video);
+    video_ = file != nullptr ? open_video(file->path) : std::get<VideoPtr>(std::move(video));
   }
   void failed(CandidateId, int, Failure failure, const Cost&) override {
     if (!failure_) failure_ = std::move(failure);
@@ -118,7 +120,7 @@ Replayed replay(const std::string& directory, CandidateId id, Engine& engine,
   for (const CandidateId root : lineage.roots()) {
     starts.push_back({root,
                       {view.settings.prompt, view.settings.negative},
-                      Noise::parse(trajectories.at(candidate_name(root))->noise)});
+                      State::parse(trajectories.at(candidate_name(root))->noise)});
   }
   Replayer replayer(id, what.steps, lineage);
   engine.run(starts, replayer);

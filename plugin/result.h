@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -48,6 +49,11 @@ struct Failure {
   std::string code;      ///< stable word, such as "video_corrupt" or "cancelled"
   std::string sentence;  ///< what happened, the file and the remedy
 };
+
+/// Whether a code says that the machine gave out and not that something is wrong with a video or a
+/// candidate: then it is tried again, and never recorded. They are "out_of_memory", "disk_full",
+/// "write_failed", "store_failed", "too_many_files" and "thread_failed".
+BESTREEL_API bool is_machine_failure(std::string_view code);
 
 using Result = std::variant<Judgement, Failure>;
 

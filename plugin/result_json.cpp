@@ -162,4 +162,12 @@ Result result_from_json(const std::string& text) {
   }
 }
 
+bool is_machine_failure(std::string_view code) {
+  for (const char* each : {"out_of_memory", "disk_full", "write_failed", "store_failed",
+                           "too_many_files", "thread_failed"}) {
+    if (code == each) return true;
+  }
+  return false;
+}
+
 }  // namespace bestreel

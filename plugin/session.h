@@ -11,6 +11,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -93,10 +94,10 @@ class BESTREEL_API Session final : public SamplerCallback {
   int next_stop(int step) const override;
   bool request_steps(CandidateId id, int from, int to) override;
   void on_steps_done(CandidateId id, int step, const Cost& spent) override;
-  bool wants_preview(CandidateId id, int step) const override;
+  std::optional<PreviewRequest> wants_preview(CandidateId id, int step) const override;
   void preview(CandidateId id, int step, DecodedFrames shown, const Cost& spent) override;
   std::vector<Assignment> resample_at(int step) override;
-  void finished(CandidateId id, VideoPtr video, const Cost& spent) override;
+  void finished(CandidateId id, FinishedVideo video, const Cost& spent) override;
   void failed(CandidateId id, int step, Failure failure, const Cost& spent) override;
 
  private:

@@ -25,6 +25,14 @@ const char* wanted(Scheduling scheduling) {
                                              : "advances all candidates together";
 }
 
+/// What an engine may lack, in the words of both sides, and what provides it.
+struct Gap {
+  bool needed, there;
+  const char* need;
+  const char* lack;
+  const char* remedy;
+};
+
 }  // namespace
 
 std::string candidate_name(CandidateId id) { return fmt::format("c{:03}", id); }
@@ -61,31 +69,63 @@ std::vector<std::uint64_t> consecutive_seeds(std::uint64_t first, std::size_t n)
   return seeds;
 }
 
-void require_match(const Strategy& strategy, const EngineCapabilities& engine, std::size_t judges) {
+void require_match(const Strategy& strategy, const EngineCapabilities& engine,
+                   std::span<const JudgePtr> judges) {
   const Needs& needs = strategy.needs();
   const std::string name = strategy.id().substr(0, strategy.id().find('('));
-  if (engine.steps < 1) {
-    fail_usage(name, "{} must do at least 1 denoising step, but does {}", engine.name,
-               engine.steps);
+  if (engine.steps < 0) {
+    fail_usage(name, "{} must do 0 denoising steps (finished files) or more, but does {}",
+               engine.name, engine.steps);
   }
   if (engine.scheduling < needs.scheduling) {
     fail_usage(name,
-               "{} needs an engine that {}, but {} {}: use best-of-n or race, which work on "
-               "every engine",
+               "{} needs an engine that {}, but {} {}: use best-of-n or race (--strategy), which "
+               "work on every engine",
                name, wanted(needs.scheduling), engine.name, how_it_runs(engine.scheduling));
   }
-  if (needs.previews && !engine.previews) {
+  for (const Gap& gap : {
+           Gap{needs.previews, engine.previews, "shows previews of unfinished candidates",
+               "shows none", "use best-of-n (--strategy)"},
+           Gap{needs.lookahead, engine.lookahead, "looks ahead of a preview by further steps",
+               "cannot", "leave --lookahead out"},
+           Gap{needs.branching, engine.branching, "copies trajectories", "cannot",
+               "use best-of-n, race or halving (--strategy)"},
+           Gap{needs.stochastic, engine.stochastic(), "draws fresh noise at its steps",
+               "is deterministic, so that copies would become one video",
+               "pass --stochastic flow-sde, or use halving (--strategy), which prunes"},
+           Gap{needs.renoise, engine.renoise, "takes candidates back to an earlier step", "cannot",
+               "use best-of-n, race or halving (--strategy)"},
+           Gap{needs.drafts, engine.drafts, "makes cheap drafts", "makes none",
+               "use best-of-n (--strategy)"},
+       }) {
+    if (!gap.needed || gap.there) continue;
+    fail_usage(name, "{} needs an engine that {}, but {} {}: {}", name, gap.need, engine.name,
+               gap.lack, gap.remedy);
+  }
+  std::size_t pointwise = 0;
+  const Judge* groupwise = nullptr;
+  for (const JudgePtr& judge : judges) {
+    if (!judge) fail_usage(name, "judge must not be null");
+    if (judge->info().groupwise) {
+      groupwise = judge.get();
+    } else {
+      ++pointwise;
+    }
+  }
+  if (pointwise < needs.judges) {
+    fail_usage(name, "{} needs {} judges, but got {}: add --judge", name, needs.judges, pointwise);
+  }
+  if (needs.groupwise && groupwise == nullptr) {
     fail_usage(name,
-               "{} needs an engine that shows previews of unfinished candidates, but {} shows "
-               "none: use best-of-n or rerank",
-               name, engine.name);
+               "{} needs a judge that compares candidates, but those that are given judge single "
+               "videos: add one by --judge",
+               name);
   }
-  if (needs.resamples && !engine.resamples) {
-    fail_usage(name, "{} needs an engine that copies trajectories, but {} cannot", name,
-               engine.name);
-  }
-  if (judges < needs.judges) {
-    fail_usage(name, "{} needs {} judges, but got {}: add --judge", name, needs.judges, judges);
+  if (!needs.groupwise && groupwise != nullptr) {
+    fail_usage(name,
+               "{} has single videos judged, but {} compares candidates: use another --judge, or a "
+               "--strategy that compares",
+               name, groupwise->info().name);
   }
 }
 

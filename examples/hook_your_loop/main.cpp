@@ -98,7 +98,7 @@ int main(int argc, char** argv) try {
   for (auto wave = session.next_wave(); !wave.empty(); wave = session.next_wave()) {  // |
     std::map<br::CandidateId, at::Tensor> alive;
     for (const br::Start& start : wave) {
-      alive[start.id] = noise(std::get<br::Noise::Seed>(start.noise.form()).seed);  // |
+      alive[start.id] = noise(std::get<br::Noise::Seed>(start.state.noise()->form()).seed);  // |
     }
     for (int step = 0, next = 0; step < kSteps; step = next) {
       next = session.next_stop(step);  // |

@@ -13,7 +13,7 @@ namespace {
 
 using session::EventKey;
 using session::Json;
-using State = Trajectory::State;
+using Status = Trajectory::Status;
 
 Json spent_json(const Cost& spent) {
   return {
@@ -56,7 +56,7 @@ void check_answer(const Strategy& strategy, const EngineCapabilities& engine,
     const bool twice = i > 0 && assignments[i - 1].id == assignment.id;
     const bool copies = assignment.parent != assignment.id;
     if (!twice && at_barrier(assignment.id) && at_barrier(assignment.parent) &&
-        (!copies || engine.resamples)) {
+        (!copies || engine.branching)) {
       continue;
     }
     fail_usage(
@@ -85,7 +85,7 @@ Trajectory& Session::Impl::trajectory(CandidateId id) {
 std::vector<CandidateId> Session::Impl::live() const {
   std::vector<CandidateId> ids;
   for (const auto& [id, t] : trajectories) {
-    if (t.wave == wave->index && t.state == State::kLive) ids.push_back(id);
+    if (t.wave == wave->index && t.status == Status::kLive) ids.push_back(id);
   }
   return ids;
 }
@@ -116,7 +116,7 @@ CandidateId Session::Impl::leader() const {
   const Trajectory* best = nullptr;
   CandidateId leader = -1;
   for (const auto& [id, t] : trajectories) {
-    if (t.state != State::kLive) continue;
+    if (t.status != Status::kLive) continue;
     if (best == nullptr || t.preview_reward > best->preview_reward) {
       best = &t;
       leader = id;
@@ -190,7 +190,7 @@ bool Session::request_steps(CandidateId id, int from, int to) {
                                             candidate_name(id), t.step, limit)};
   s.journal.record({event_at(s.key("stopped", id, t.step),
                              {{"limit", limit}, {"sentence", t.failure->sentence}})});
-  t.state = State::kStopped;
+  t.status = Status::kStopped;
   s.wave->carried.erase(id);
   s.exhausted = true;
   return false;
@@ -210,13 +210,16 @@ void Session::on_steps_done(CandidateId id, int step, const Cost& spent) {
   t.granted = 0;
 }
 
-bool Session::wants_preview(CandidateId id, int step) const {
+std::optional<PreviewRequest> Session::wants_preview(CandidateId id, int step) const {
   const std::scoped_lock lock(impl_->mutex);
   const Impl& s = *impl_;
   const auto found = s.trajectories.find(id);
-  if (found == s.trajectories.end() || found->second.state != State::kLive) return false;
-  return contains(s.wave->barriers, step) &&
-         s.journal.find(s.key("preview_judged", id, step, s.options.preview_judge)) == nullptr;
+  if (found == s.trajectories.end() || found->second.status != Status::kLive) return std::nullopt;
+  if (!contains(s.wave->barriers, step) ||
+      s.journal.find(s.key("preview_judged", id, step, s.options.preview_judge)) != nullptr) {
+    return std::nullopt;
+  }
+  return s.wave->preview;
 }
 
 void Session::preview(CandidateId id, int step, DecodedFrames shown, const Cost& spent) {
@@ -286,7 +289,7 @@ std::vector<Assignment> Session::Impl::apply(const Barrier& barrier, int effecti
     const auto assignment = std::find_if(assignments.begin(), assignments.end(),
                                          [&](const Assignment& each) { return each.id == id; });
     if (assignment == assignments.end()) {
-      if (t.state == State::kLive) t.state = State::kDropped;
+      if (t.status == Status::kLive) t.status = Status::kDropped;
       wave->carried.erase(id);
     } else {
       t.preview_reward = rewards.at(assignment->parent);
@@ -328,8 +331,10 @@ std::vector<Assignment> Session::resample_at(int step) {
   return s.apply(*barrier, step, s.strategy->tell(*barrier));
 }
 
-void Session::finished(CandidateId id, VideoPtr video, const Cost& spent) {
+void Session::finished(CandidateId id, FinishedVideo handed, const Cost& spent) {
   Impl& s = *impl_;
+  const auto* given = std::get_if<VideoPtr>(&handed);
+  VideoPtr video = given != nullptr ? *given : nullptr;
   if (!video) {
     fail("engine_broken", "session",
          "{} must hand over a video of {}, but gave none: report it to "
@@ -364,15 +369,14 @@ void Session::finished(CandidateId id, VideoPtr video, const Cost& spent) {
   s.journal.record({event_at(s.key("decoded", id, s.engine.steps), {{"seconds", spent.seconds}}),
                     std::move(made)});
   s.wave->carried.erase(id);
-  if (s.strategy->needs().reviews) t.video = video;
+  if (s.strategy->needs().judgements) t.video = video;
   if (const auto remake = s.wave->remakes.find(id); remake != s.wave->remakes.end()) {
     s.judging.submit(s.journal, remake->second, std::move(video), s.options.condition);
     s.wave->remakes.erase(remake);
     return;
   }
-  t.state = State::kFinished;
-  const std::size_t judges = s.strategy->needs().reviews ? 1 : s.judge_count;
-  for (std::size_t j = 0; j < judges; ++j) {
+  t.status = Status::kFinished;
+  for (const std::size_t j : s.wave->judges) {
     t.judgements.push_back(s.key("judged", id, s.engine.steps, j));
     s.judging.submit(s.journal, t.judgements.back(), video, s.options.condition);
   }
@@ -382,7 +386,7 @@ void Session::failed(CandidateId id, int step, Failure failure, const Cost& spen
   const std::scoped_lock lock(impl_->mutex);
   Impl& s = *impl_;
   Trajectory& t = s.trajectory(id);
-  if (t.state != State::kLive) {
+  if (t.status != Status::kLive) {
     fail("run_mismatch", "resume",
          "{} was made before and fails now ({}): nothing is lost, free some memory and repeat the "
          "command",
@@ -397,7 +401,7 @@ void Session::failed(CandidateId id, int step, Failure failure, const Cost& spen
   body["code"] = failure.code;
   body["sentence"] = failure.sentence;
   s.journal.record({event_at(s.key("failed", id, step), body)});
-  t.state = State::kFailed;
+  t.status = Status::kFailed;
   t.failure = std::move(failure);
   t.granted = 0;
   s.wave->carried.erase(id);

@@ -17,7 +17,7 @@ namespace bestreel {
 
 /// What has become of one candidate.
 struct Trajectory {
-  enum class State {
+  enum class Status {
     kLive,
     kDropped,  ///< by the strategy, at a barrier
     kStopped,  ///< by the budget
@@ -27,7 +27,7 @@ struct Trajectory {
 
   std::int64_t wave = 0;
   Start start;
-  State state = State::kLive;
+  Status status = Status::kLive;
   int step = 0;            ///< how far it has come, as recorded; made again it may be behind
   double granted = 0;      ///< forwards allowed and not yet reported
   bool resampled = false;  ///< it has gone on from another's state
@@ -47,6 +47,9 @@ struct Wave {
   std::map<int, std::vector<Assignment>> recorded;
   std::map<CandidateId, session::EventKey> remakes;  ///< finished before, made again for a review
   std::set<CandidateId> carried;                     ///< those that the engine has in hand
+  PreviewRequest preview;
+  std::vector<std::size_t> judges;  ///< of its finished candidates
+  std::vector<JudgementAsk> asked;  ///< and not told yet
 };
 
 struct Session::Impl {

@@ -16,19 +16,21 @@ namespace {
 using session::EventKey;
 using session::Journal;
 using session::Json;
-using State = Trajectory::State;
+using Status = Trajectory::Status;
 
 Event wave_started_event(std::int64_t wave, const Ask& ask) {
   Json body{{"starts", Json::array()},
             {"barriers", ask.barriers},
             {"lag", ask.lag},
-            {"reviews", Json::array()}};
+            {"judgements", Json::array()}};
   for (const NewTrajectory& start : ask.starts) {
     body["starts"].push_back(
-        {{"candidate", candidate_name(start.id)}, {"noise", start.noise.text()}});
+        {{"candidate", candidate_name(start.id)}, {"noise", start.state.text()}});
   }
-  for (const Review& review : ask.reviews) {
-    body["reviews"].push_back({{"candidate", candidate_name(review.id)}, {"judge", review.judge}});
+  for (const JudgementAsk& each : ask.judgements) {
+    Json names = Json::array();
+    for (const CandidateId id : each.ids) names.push_back(candidate_name(id));
+    body["judgements"].push_back({{"judge", each.judge}, {"candidates", names}});
   }
   return {.wave = wave, .kind = "wave_started", .body = body.dump()};
 }
@@ -94,7 +96,7 @@ Session::Impl::Impl(Journal journal_, EngineCapabilities engine_, StrategyPtr st
 Session::Session(const std::string& directory, EngineCapabilities engine, StrategyPtr strategy,
                  std::vector<JudgePtr> judges, SessionOptions options) {
   if (!strategy) fail_usage("session", "strategy must not be null");
-  require_match(*strategy, engine, judges.size());
+  require_match(*strategy, engine, judges);
   check_options(options, engine, judges.size());
   RunSettings& settings = options.settings;
   if (settings.command.empty()) settings.command = engine.name;
@@ -147,15 +149,17 @@ void Session::Impl::check(const Ask& ask) const {
       strategy->needs().scheduling == Scheduling::kSequential) {
     fail_ask(*strategy, "candidates that meet at a barrier need an engine in lockstep");
   }
-  if (!ask.reviews.empty() && (!ask.barriers.empty() || !strategy->needs().reviews)) {
-    fail_ask(*strategy, "reviews must be among its needs, and in a wave without barriers");
+  if (!ask.judgements.empty() && (!ask.barriers.empty() || !strategy->needs().judgements)) {
+    fail_ask(*strategy, "judgements must be among its needs, and in a wave without barriers");
   }
-  for (const Review& review : ask.reviews) {
-    const auto found = trajectories.find(review.id);
-    if (found == trajectories.end() || found->second.state != State::kFinished ||
-        found->second.resampled || review.judge >= judge_count) {
-      fail_ask(*strategy, fmt::format("{} cannot be reviewed by judge {}",
-                                      candidate_name(review.id), review.judge + 1));
+  for (const JudgementAsk& each : ask.judgements) {
+    for (const CandidateId id : each.ids) {
+      const auto found = trajectories.find(id);
+      if (found == trajectories.end() || found->second.status != Status::kFinished ||
+          found->second.resampled || each.judge >= judge_count) {
+        fail_ask(*strategy, fmt::format("{} cannot be judged by judge {}", candidate_name(id),
+                                        each.judge + 1));
+      }
     }
   }
 }
@@ -168,23 +172,22 @@ void Session::Impl::restore(CandidateId id, Trajectory& t) {
   }
   if (const EventKey* last = journal.last("failed", t.wave, id)) {
     const Json& body = *journal.find(*last);
-    t.state = State::kFailed;
+    t.status = Status::kFailed;
     t.failure =
         Failure{strictly_at<std::string>(body, "code"), strictly_at<std::string>(body, "sentence")};
   } else if (const EventKey* stopped = journal.last("stopped", t.wave, id)) {
-    t.state = State::kStopped;
+    t.status = Status::kStopped;
     t.failure = Failure{"budget", strictly_at<std::string>(*journal.find(*stopped), "sentence")};
     exhausted = true;
   } else if (journal.find(key("candidate", id, engine.steps)) != nullptr) {
-    const std::size_t judges = strategy->needs().reviews ? 1 : judge_count;
-    for (std::size_t j = 0; j < judges; ++j) {
+    for (const std::size_t j : wave->judges) {
       t.judgements.push_back(key("judged", id, engine.steps, j));
     }
     const bool judged = std::all_of(t.judgements.begin(), t.judgements.end(),
                                     [&](const EventKey& p) { return journal.find(p) != nullptr; });
     // A judge sees what the engine made and not what a file kept of it: it is made again.
     if (judged) {
-      t.state = State::kFinished;
+      t.status = Status::kFinished;
     } else {
       t.judgements.clear();
     }
@@ -224,28 +227,31 @@ std::set<CandidateId> Session::Impl::replay_tells() {
 
 std::vector<Start> Session::Impl::open_wave(const Ask& ask) {
   check(ask);
-  wave = Wave{waves++, ask.barriers, ask.lag, {}, {}, {}};
+  wave = Wave{.index = waves++, .barriers = ask.barriers, .lag = ask.lag};
+  wave->preview = ask.preview.request;
+  for (std::size_t j = 0; j < judge_count && !ask.judges; ++j) wave->judges.push_back(j);
+  if (ask.judges) wave->judges = *ask.judges;
   journal.record({wave_started_event(wave->index, ask)});
   for (const NewTrajectory& start : ask.starts) {
     Trajectory& t = trajectories[start.id];
     t.wave = t.tell_wave = wave->index;
-    t.start = {start.id, options.condition, start.noise};
+    t.start = {start.id, options.condition, start.state, start.draft, start.label};
     restore(start.id, t);
   }
   std::set<CandidateId> needed = replay_tells();
-  for (const Review& review : ask.reviews) {
-    Trajectory& t = trajectories.at(review.id);
-    const EventKey due{"judged", wave->index, candidate_name(review.id), engine.steps,
-                       review.judge};
-    t.judgements.push_back(due);
-    t.tell_wave = wave->index;
-    t.told = false;
-    if (journal.find(due) != nullptr) continue;
-    if (t.video) {
-      judging.submit(journal, due, t.video, options.condition);
-    } else {
-      wave->remakes[review.id] = due;
-      needed.insert(review.id);
+  for (std::size_t i = 0; i < ask.judgements.size(); ++i) {
+    const JudgementAsk& each = ask.judgements[i];
+    wave->asked.push_back(each);
+    for (const CandidateId id : each.ids) {
+      Trajectory& t = trajectories.at(id);
+      const EventKey due{"judged", wave->index, candidate_name(id), engine.steps, each.judge};
+      if (journal.find(due) != nullptr) continue;
+      if (t.video) {
+        judging.submit(journal, due, t.video, options.condition);
+      } else {
+        wave->remakes[id] = due;
+        needed.insert(id);
+      }
     }
   }
   std::vector<Start> starts;
@@ -270,8 +276,8 @@ void Session::Impl::require_wave_is_over() const {
 bool Session::Impl::tell_finished() {
   std::vector<std::pair<std::int64_t, CandidateId>> due;
   for (const auto& [id, t] : trajectories) {
-    const bool ended =
-        t.state == State::kFinished || t.state == State::kFailed || t.state == State::kStopped;
+    const bool ended = t.status == Status::kFinished || t.status == Status::kFailed ||
+                       t.status == Status::kStopped;
     if (ended && !t.told) due.emplace_back(t.tell_wave, id);
   }
   std::sort(due.begin(), due.end());
@@ -289,11 +295,27 @@ bool Session::Impl::tell_finished() {
     }
     tells.push_back(std::move(finished));
   }
+  std::vector<Judged> judged;
+  for (std::size_t i = 0; wave && i < wave->asked.size(); ++i) {
+    const JudgementAsk& each = wave->asked[i];
+    Judged& answer = judged.emplace_back(wave->index, i, each.judge, each.ids);
+    for (const CandidateId id : each.ids) {
+      auto result = judging.wait(
+          journal, {"judged", wave->index, candidate_name(id), engine.steps, each.judge});
+      if (!result) {
+        interrupted = true;
+        return false;
+      }
+      answer.results.push_back(*std::move(result));
+    }
+  }
   for (const Finished& finished : tells) {
     strategy->tell(finished);
     trajectories.at(finished.id).told = true;
   }
-  return !tells.empty();
+  for (const Judged& each : judged) strategy->tell(each);
+  if (wave) wave->asked.clear();
+  return !tells.empty() || !judged.empty();
 }
 
 std::vector<Start> Session::next_wave() {

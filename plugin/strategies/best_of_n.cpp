@@ -17,13 +17,13 @@ class BestOfN final : public Strategy {
 
   const std::string& id() const override { return id_; }
   const Needs& needs() const override { return needs_; }
+  using Strategy::tell;
 
   Ask ask() override {
     if (std::exchange(asked_, true)) return {};
     return {.starts = strategies::one_per_seed(options_.seeds)};
   }
 
-  Answer tell(const Barrier&) override { return {}; }  // asks for none
   void tell(const Finished& finished) override { finished_.push_back(finished); }
 
   std::vector<Ranked> ranking() const override { return best_first(finished_, options_.selection); }

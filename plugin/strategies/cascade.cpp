@@ -16,32 +16,40 @@ class Cascade final : public Strategy {
         id_(fmt::format("cascade(seeds={},keep={})",
                         strategies::checked_seeds("cascade", options_.seeds),
                         fmt::join(options_.keep, ","))),
-        needs_{.judges = options_.keep.size() + 1, .reviews = true} {
+        needs_{.judges = options_.keep.size() + 1, .judgements = true} {
     check_keep("cascade", needs_.judges, options_.keep);
   }
 
   const std::string& id() const override { return id_; }
   const Needs& needs() const override { return needs_; }
+  using Strategy::tell;
 
   Ask ask() override {
-    if (!std::exchange(asked_, true)) return {.starts = strategies::one_per_seed(options_.seeds)};
+    if (!std::exchange(asked_, true)) {
+      return {.starts = strategies::one_per_seed(options_.seeds), .judges = {{0}}};
+    }
     // A stage begins when all of the one before are told; until then ask() is answered with
     // nothing.
     if (finished_.empty() || waiting_ || next_ > options_.keep.size()) return {};
     const auto [ids, rewards] = table();
-    Ask ask;
-    for (const std::size_t c : cascade_survivors(rewards, options_.keep, next_)) {
-      ask.reviews.push_back({ids[c], next_});
+    JudgementAsk next{.judge = next_++};
+    for (const std::size_t c : cascade_survivors(rewards, options_.keep, next.judge)) {
+      next.ids.push_back(ids[c]);
     }
-    ++next_;
-    waiting_ = !ask.reviews.empty();
-    return ask;
+    waiting_ = !next.ids.empty();
+    if (!waiting_) return {};
+    return {.judgements = {std::move(next)}};
   }
-
-  Answer tell(const Barrier&) override { return {}; }  // asks for none
 
   void tell(const Finished& finished) override {
     finished_[finished.id] = finished;
+    waiting_ = false;
+  }
+
+  void tell(const Judged& judged) override {
+    for (std::size_t i = 0; i < judged.ids.size(); ++i) {
+      finished_.at(judged.ids[i]).results.at(judged.judge) = judged.results[i];
+    }
     waiting_ = false;
   }
 

@@ -49,6 +49,7 @@ class Halving final : public Strategy {
 
   const std::string& id() const override { return id_; }
   const Needs& needs() const override { return needs_; }
+  using Strategy::tell;
 
   Ask ask() override {
     if (std::exchange(asked_, true)) return {};

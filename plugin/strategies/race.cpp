@@ -44,6 +44,7 @@ class Race final : public Strategy {
 
   const std::string& id() const override { return id_; }
   const Needs& needs() const override { return needs_; }
+  using Strategy::tell;
 
   Ask ask() override {
     // Who failed before its first check is nobody to compare with.

@@ -9,7 +9,7 @@
 namespace bestreel {
 namespace {
 
-constexpr std::size_t kCheap = 0, kDear = 1;
+constexpr std::size_t kCheap = 0, kExpensive = 1;
 
 class Rerank final : public Strategy {
  public:
@@ -25,25 +25,33 @@ class Rerank final : public Strategy {
 
   const std::string& id() const override { return id_; }
   const Needs& needs() const override { return needs_; }
+  using Strategy::tell;
 
   Ask ask() override {
-    if (!std::exchange(asked_, true)) return {.starts = strategies::one_per_seed(options_.seeds)};
-    if (finished_.empty() || std::exchange(reviewed_, true)) return {};
+    if (!std::exchange(asked_, true)) {
+      return {.starts = strategies::one_per_seed(options_.seeds), .judges = {{kCheap}}};
+    }
+    if (finished_.empty() || std::exchange(asked_again_, true)) return {};
     std::vector<Ranked> cheap = by(kCheap);
     cheap.resize(std::min(cheap.size(), options_.keep));
-    Ask ask;
-    for (const Ranked& each : cheap) ask.reviews.push_back({each.id, kDear});
-    return ask;
+    JudgementAsk best{.judge = kExpensive};
+    for (const Ranked& each : cheap) best.ids.push_back(each.id);
+    if (best.ids.empty()) return {};
+    return {.judgements = {std::move(best)}};
   }
 
-  Answer tell(const Barrier&) override { return {}; }  // asks for none
   void tell(const Finished& finished) override { finished_[finished.id] = finished; }
+  void tell(const Judged& judged) override {
+    for (std::size_t i = 0; i < judged.ids.size(); ++i) {
+      finished_.at(judged.ids[i]).results.at(judged.judge) = judged.results[i];
+    }
+  }
 
   std::vector<Ranked> ranking() const override {
-    std::vector<Ranked> ranked = by(kDear);
+    std::vector<Ranked> ranked = by(kExpensive);
     for (const Ranked& each : by(kCheap)) {
       if (std::none_of(ranked.begin(), ranked.end(),
-                       [&](const Ranked& dear) { return dear.id == each.id; })) {
+                       [&](const Ranked& expensive) { return expensive.id == each.id; })) {
         ranked.push_back(each);
       }
     }
@@ -63,8 +71,8 @@ class Rerank final : public Strategy {
 
   const RerankOptions options_;
   const std::string id_;
-  const Needs needs_{.judges = 2, .reviews = true};
-  bool asked_ = false, reviewed_ = false;
+  const Needs needs_{.judges = 2, .judgements = true};
+  bool asked_ = false, asked_again_ = false;
   std::map<CandidateId, Finished> finished_;
 };
 

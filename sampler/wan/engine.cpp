@@ -79,8 +79,11 @@ class WanEngine final : public Engine {
     }
     capabilities_.scheduling = Scheduling::kPausable;
     capabilities_.previews = true;
-    capabilities_.resamples = true;
+    capabilities_.branching = true;
     capabilities_.steps = static_cast<int>(s.steps);
+    // The last step of every stochastic solver is free of noise.
+    capabilities_.stochastic_until =
+        s.noise.stochastic == Stochastic::kNone ? 0 : capabilities_.steps - 1;
     capabilities_.forwards_per_step = s.guidance > 1 ? 2 : 1;
   }
 
@@ -123,7 +126,12 @@ class WanEngine final : public Engine {
           conditioning = pipeline_->encode(start.condition.prompt, start.condition.negative,
                                            options_.settings.guidance > 1);
         }
-        wave.push_back({start.id, start.noise.text(), start.noise, conditioning, {}});
+        const Noise* noise = start.state.noise();
+        if (noise == nullptr) {
+          fail_usage("generate", "candidates must begin from noise, but got {}",
+                     start.state.text());
+        }
+        wave.push_back({start.id, noise->text(), *noise, conditioning, {}});
       } catch (const Error& error) {
         callback.failed(start.id, 0, {error.code(), error.what()}, {});
       }

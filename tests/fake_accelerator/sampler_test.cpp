@@ -172,12 +172,16 @@ class Watcher final : public SamplerCallback {
   int next_stop(int step) const override { return step < 2 ? 2 : kSteps; }
   bool request_steps(CandidateId, int, int) override { return true; }
   void on_steps_done(CandidateId, int, const Cost&) override {}
-  bool wants_preview(CandidateId, int) const override { return true; }
+  std::optional<PreviewRequest> wants_preview(CandidateId, int) const override {
+    return PreviewRequest{};
+  }
   void preview(CandidateId, int, DecodedFrames shown, const Cost&) override {
     show(std::move(shown));
   }
   std::vector<Assignment> resample_at(int) override { return {{1, 1, 0}, {2, 2, 0}}; }
-  void finished(CandidateId, VideoPtr video, const Cost&) override { show(std::move(video)); }
+  void finished(CandidateId, FinishedVideo video, const Cost&) override {
+    show(std::get<VideoPtr>(std::move(video)));
+  }
   void failed(CandidateId, int, Failure failure, const Cost&) override {
     ADD_FAILURE() << failure.sentence;
   }

@@ -60,16 +60,15 @@ TEST(Cascade, TheStrategyAsksJudgeByJudge) {
     strategy->tell(finished(id, {judgement(static_cast<double>(id)), kNone, kNone}));
   }
   Ask ask = strategy->ask();
-  ASSERT_EQ(ask.reviews.size(), 2u);
-  EXPECT_EQ(ask.reviews[0].id, 2);
-  EXPECT_EQ(ask.reviews[0].judge, 1u);
-  EXPECT_TRUE(strategy->ask().empty()) << "until the reviews are told";
-  strategy->tell(finished(2, {judgement(2), judgement(1), kNone}));
-  strategy->tell(finished(1, {judgement(1), judgement(4), kNone}));
+  ASSERT_EQ(ask.judgements.size(), 1u);
+  EXPECT_EQ(ask.judgements[0].ids, (std::vector<CandidateId>{2, 1}));
+  EXPECT_EQ(ask.judgements[0].judge, 1u);
+  EXPECT_TRUE(strategy->ask().empty()) << "until they are told";
+  strategy->tell(Judged{1, 0, 1, {2, 1}, {judgement(1), judgement(4)}});
   ask = strategy->ask();
-  ASSERT_EQ(ask.reviews.size(), 1u);
-  EXPECT_EQ(ask.reviews[0].id, 1);
-  strategy->tell(finished(1, {judgement(1), judgement(4), Failure{"x", "y"}}));
+  ASSERT_EQ(ask.judgements.size(), 1u);
+  EXPECT_EQ(ask.judgements[0].ids, (std::vector<CandidateId>{1}));
+  strategy->tell(Judged{2, 0, 2, {1}, {Failure{"x", "y"}}});
   EXPECT_TRUE(strategy->ask().empty());
   const std::vector<Ranked> ranking = strategy->ranking();
   ASSERT_EQ(ranking.size(), 3u);

@@ -52,7 +52,9 @@ class Recorder final : public SamplerCallback {
     at_[id] = step;
     forwards[id] += spent.forwards;
   }
-  bool wants_preview(CandidateId, int) const override { return true; }
+  std::optional<PreviewRequest> wants_preview(CandidateId, int) const override {
+    return PreviewRequest{};
+  }
   void preview(CandidateId id, int, DecodedFrames shown, const Cost&) override {
     ASSERT_TRUE(std::holds_alternative<VideoPtr>(shown));
     previews[id] = bytes(*std::get<VideoPtr>(shown));
@@ -62,8 +64,8 @@ class Recorder final : public SamplerCallback {
     for (const auto& [id, step] : at_) assignments.push_back({.id = id, .parent = id});
     return assignments;
   }
-  void finished(CandidateId id, VideoPtr video, const Cost&) override {
-    videos[id] = bytes(*video);
+  void finished(CandidateId id, FinishedVideo video, const Cost&) override {
+    videos[id] = bytes(*std::get<VideoPtr>(video));
   }
   void failed(CandidateId id, int, Failure failure, const Cost&) override {
     at_.erase(id);

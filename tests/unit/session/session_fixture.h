@@ -35,6 +35,7 @@ class Pairs final : public Strategy {
     }
     return ask;
   }
+  using Strategy::tell;
   Answer tell(const Barrier& barrier) override {
     Answer answer;
     const auto& all = barrier.candidates;
@@ -52,7 +53,8 @@ class Pairs final : public Strategy {
 
  private:
   const std::string id_ = "pairs(1)";
-  const Needs needs_{.scheduling = Scheduling::kLockstep, .previews = true, .resamples = true};
+  const Needs needs_{
+      .scheduling = Scheduling::kLockstep, .previews = true, .branching = true, .stochastic = true};
   bool asked_ = false;
   std::vector<Finished> finished_;
 };
@@ -72,7 +74,6 @@ class SessionFixture : public StoreFixture {
   static SessionOptions options_for(const std::string& directory) {
     SessionOptions options;
     options.settings.command = "generate";
-    options.settings.argv = {"bestreel", "generate"};
     options.settings.judges = options.settings.judge_ids = {"fake/1"};
     options.settings.threads = 1;
     options.settings.versions = "test";

@@ -32,6 +32,7 @@ class Scribe final : public Strategy {
     }
     return ask;
   }
+  using Strategy::tell;
   Answer tell(const Barrier& barrier) override {
     for (const auto& each : barrier.candidates) {
       told_->push_back(std::to_string(barrier.step) + " " + candidate_name(each.id));
@@ -173,7 +174,8 @@ TEST_F(SessionTest, ResamplingGoesOnFromTheParent) {
   ASSERT_EQ(trajectory(view, 1).resamplings.size(), 1u);
   EXPECT_EQ(trajectory(view, 1).resamplings.at(0).parent, "c000");
   for (const Candidate& candidate : view.candidates) {
-    EXPECT_EQ(candidate.reward, quality_of(candidate.id == "c001" ? testing::mixed(1 ^ 77) : 1));
+    EXPECT_EQ(candidate.reward,
+              quality_of(candidate.id == "c001" ? testing::keyed(1, "fork(at(seed(1),5),77)") : 1));
   }
 }
 
@@ -320,9 +322,9 @@ TEST_F(SessionTest, AMismatchIsRefusedBeforeAnythingRuns) {
   EXPECT_NE(sentence(rerank({.seeds = {1}, .keep = 1}), blind.what).find("2 judges, but got 1"),
             std::string::npos);
   SyntheticEngine plain;
-  plain.what.resamples = false;
+  plain.what.branching = false;
   auto resampler = std::make_unique<Scribe>(1, std::vector<int>{}, 0, &told_);
-  resampler->needs_.resamples = true;
+  resampler->needs_.branching = true;
   EXPECT_NE(sentence(std::move(resampler), plain.what).find("copies"), std::string::npos);
   EXPECT_FALSE(std::filesystem::exists(run_));
 }
@@ -330,9 +332,9 @@ TEST_F(SessionTest, AMismatchIsRefusedBeforeAnythingRuns) {
 // Asks and answers that cannot be meant are named as the strategy's mistake.
 TEST_F(SessionTest, AStrategysMistakesAreNamed) {
   const auto fails = [&](std::vector<int> barriers, int lag, std::vector<Assignment> assignments,
-                         bool resamples) {
+                         bool branching) {
     SyntheticEngine engine;
-    engine.what.resamples = resamples;
+    engine.what.branching = branching;
     auto strategy = std::make_unique<Scribe>(2, std::move(barriers), lag, &told_);
     strategy->answer = [assignments](const Barrier&) { return Answer{assignments}; };
     static int runs = 0;

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "plugin/engine.h"
+#include "plugin/evaluate.h"
 
 namespace bestreel::testing {
 
@@ -29,6 +30,12 @@ inline std::uint64_t mixed(std::uint64_t x) {
 /// 1..5 in thousandths, as a frame rate holds it without rounding.
 inline double quality_of(std::uint64_t state) {
   return 1 + static_cast<double>(mixed(state) % 4000) / 1000;
+}
+
+/// What becomes of a state whose later noise is that of `key`.
+inline std::uint64_t keyed(std::uint64_t state, const std::string& key) {
+  for (const char c : key) state = mixed(state ^ static_cast<unsigned char>(c));
+  return state;
 }
 
 /// A frame whose rate is the quality: rate_judge() reads it back.
@@ -56,8 +63,8 @@ class SyntheticEngine final : public Engine {
     what.scheduling = hands == Hands::kOne    ? Scheduling::kPausable
                       : hands == Hands::kMany ? Scheduling::kLockstep
                                               : Scheduling::kSequential;
-    what.previews = what.resamples = true;
-    what.steps = steps;
+    what.previews = what.branching = what.renoise = true;
+    what.steps = what.stochastic_until = steps;
     what.forwards_per_step = 2;
   }
 
@@ -83,16 +90,37 @@ class SyntheticEngine final : public Engine {
  private:
   struct Trajectory {
     CandidateId id = 0;
-    std::uint64_t seed = 0, state = 0;
+    std::uint64_t seed = 0, value = 0;
+    State state = Noise::seed(0);
   };
+
+  // ---- evaluate()
+  template <typename T, typename E>
+  friend T bestreel::evaluate(const State&, E&);
+  std::optional<Trajectory> kept(const State&) { return std::nullopt; }
+  Trajectory begin(const Noise& noise, const std::string&) {
+    const std::uint64_t seed = std::get<Noise::Seed>(noise.form()).seed;
+    return {0, seed, seed, noise};
+  }
+  void advance(Trajectory& t, int step) {
+    forwards += 2 * (step - t.state.step());
+    t.state = State::at(t.state, step);
+  }
+  void fork(Trajectory& t, const std::string& key) {
+    t.value = keyed(t.value, key);
+    t.state = State::parse(key);
+  }
+  void renoise(Trajectory& t, int, std::uint64_t, const std::string& key) { fork(t, key); }
 
   void wave(std::span<const Start> starts, SamplerCallback& callback) {
     std::vector<Trajectory> all;
     for (const Start& start : starts) {
-      const std::uint64_t seed = std::get<Noise::Seed>(start.noise.form()).seed;
-      all.push_back({start.id, seed, seed});
+      all.push_back(evaluate<Trajectory>(start.state, *this));
+      all.back().id = start.id;
+      callback.restored(start.id, {2.0 * all.back().state.step(), 0, 0});
     }
-    for (int step = 0; step < what.steps && !all.empty();) {
+    const int begin = starts.empty() ? 0 : starts.front().state.step();
+    for (int step = begin; step < what.steps && !all.empty();) {
       const int next = callback.next_stop(step);
       if (hands_ == Hands::kMany) {
         std::vector<Trajectory> order = all;
@@ -113,7 +141,11 @@ class SyntheticEngine final : public Engine {
         });
         Trajectory child = *parent;
         child.id = assignment.id;
-        if (assignment.parent != assignment.id) child.state = mixed(child.state ^ assignment.key);
+        child.state = State::at(child.state, step);
+        if (assignment.parent != assignment.id) {
+          child.state = State::fork(child.state, assignment.key);
+          fork(child, child.state.text());
+        }
         next_all.push_back(child);
       }
       all = std::move(next_all);
@@ -133,11 +165,11 @@ class SyntheticEngine final : public Engine {
     forwards += 2 * (to - from);
     callback.on_steps_done(t.id, to, {2.0 * (to - from), 0.5, 1000 + t.id});
     if (to == what.steps) {
-      callback.finished(t.id, video_of_quality(quality_of(t.state) + offset), {0, 0.25, 0});
+      callback.finished(t.id, video_of_quality(quality_of(t.value) + offset), {0, 0.25, 0});
     } else if (callback.wants_preview(t.id, to)) {
       DecodedFrames shown = Failure{"preview_broken", "[synthetic] no preview"};
       if (!unshowable.contains(t.seed)) {
-        shown = video_of_quality(preview(t.seed, quality_of(t.state), to));
+        shown = video_of_quality(preview(t.seed, quality_of(t.value), to));
       }
       callback.preview(t.id, to, std::move(shown), {0, 0.125, 0});
     }
