@@ -285,11 +285,11 @@ class WanEngine final : public Engine {
       }
     }
     callback.on_steps_done(live.id, next, spent);
+    if (capabilities_.keeps_states && callback.keep_state(live.id, next)) keep(live, next);
     if (next == capabilities_.steps) {
       finish(live, callback, spare);
       return false;
     }
-    if (capabilities_.keeps_states && callback.keep_state(live.id, next)) keep(live, next);
     if (const auto request = callback.wants_preview(live.id, next)) {
       show(live, next, *request, callback, spare);
     }

@@ -30,8 +30,8 @@ class Examination {
   void renew() { engine_ = subject_.make(); }
 
   /// One wave; candidates that the engine takes one by one stop at barriers by themselves.
-  Watcher wave(const std::vector<std::pair<CandidateId, State>>& begin, Plan plan = {},
-               bool draft = false) {
+  Seen wave(const std::vector<std::pair<CandidateId, State>>& begin, Plan plan = {},
+            bool draft = false) {
     std::vector<Start> starts;
     for (const auto& [id, state] : begin) {
       starts.push_back({id, subject_.condition, state, draft, ""});
@@ -77,7 +77,7 @@ class Examination {
   }
 
  private:
-  Watcher wave_of(const std::vector<Start>& starts, Plan plan) {
+  Seen wave_of(const std::vector<Start>& starts, Plan plan) {
     Watcher watcher(what(), starts, std::move(plan));
     run(*engine_, starts, watcher);
     return watcher;
@@ -115,8 +115,8 @@ void capabilities(Examination& e) {
 }
 
 void company(Examination& e) {
-  Watcher three = e.wave({{0, e.seed(0)}, {1, e.seed(1)}, {2, e.seed(2)}});
-  Watcher turned = e.wave({{1, e.seed(2)}, {5, e.seed(1)}});
+  Seen three = e.wave({{0, e.seed(0)}, {1, e.seed(1)}, {2, e.seed(2)}});
+  Seen turned = e.wave({{1, e.seed(2)}, {5, e.seed(1)}});
   e.require_same(three.videos[1], e.alone(e.seed(1)), "a candidate in company and alone");
   e.require_same(three.videos[1], turned.videos[5], "a candidate in another order, by another id");
   e.require_same(three.videos[2], turned.videos[1], "a candidate in another order, by another id");
@@ -130,7 +130,7 @@ void noise(Examination& e) {
   const Noise seed = *e.seed().noise();
   const State near = Noise::neighbour(seed, 0.5, 3), mix = Noise::mix(seed, 0.5, 3),
               other = Noise::mix(Noise::neighbour(seed, 0.5, 3), 0.5, 4);
-  Watcher all = e.wave({{0, near}, {1, mix}, {2, other}});
+  Seen all = e.wave({{0, near}, {1, mix}, {2, other}});
   e.require_same(all.videos[2], e.alone(other), "a mix by itself and in company");
   e.require_different(all.videos[0], e.alone(e.seed()), "a neighbour and its parent");
   e.require_different(all.videos[1], e.alone(e.seed()), "a mix and its parent");
@@ -156,11 +156,11 @@ void stops(Examination& e) {
 void left(Examination& e) {
   const int steps = e.what().steps;
   const std::string second = e.alone(e.seed(1));
-  Watcher asked = e.wave({{0, e.seed(0)}, {1, e.seed(1)}}, {.leave = {{0, steps - 1}}});
+  Seen asked = e.wave({{0, e.seed(0)}, {1, e.seed(1)}}, {.leave = {{0, steps - 1}}});
   e.require(!asked.videos.contains(0) && asked.forwards[0] > 0,
             "who is told to stop by stepped() must be left, and what ran reported");
   e.require_same(asked.videos[1], second, "who goes on when another is stopped, and alone");
-  Watcher refused = e.wave({{0, e.seed(0)}, {1, e.seed(1)}}, {.refuse = {{0, 0}}});
+  Seen refused = e.wave({{0, e.seed(0)}, {1, e.seed(1)}}, {.refuse = {{0, 0}}});
   e.require(!refused.videos.contains(0) && refused.forwards[0] == 0,
             "who is refused by request_steps() must be left where it is");
   e.require_same(refused.videos[1], second, "who goes on when another is refused, and alone");
@@ -172,12 +172,12 @@ void dropped(Examination& e) {
   };
   const auto none = [](int, const std::vector<CandidateId>&) { return Who{}; };
   if (e.lockstep()) {
-    Watcher one = e.wave({{0, e.seed(0)}, {1, e.seed(1)}, {2, e.seed(2)}},
-                         {.stops = {e.middle()}, .answer = last});
+    Seen one = e.wave({{0, e.seed(0)}, {1, e.seed(1)}, {2, e.seed(2)}},
+                      {.stops = {e.middle()}, .answer = last});
     e.require(one.videos.size() == 1, "who has no assignment must stop");
     e.require_same(one.videos[2], e.alone(e.seed(2)), "who goes on when others stop, and alone");
   }
-  Watcher nobody = e.wave({{0, e.seed(0)}}, {.stops = {e.middle()}, .answer = none});
+  Seen nobody = e.wave({{0, e.seed(0)}}, {.stops = {e.middle()}, .answer = none});
   e.require(nobody.videos.empty(), "an empty answer must end the wave");
 }
 
@@ -185,14 +185,14 @@ void interruption(Examination& e) {
   const int end = e.what().steps;
   e.require(e.interrupted({{0, e.seed(0)}, {1, e.seed(1)}}, {.interrupt = {{0, end}}}),
             "what the callback throws must come out of run()");
-  Watcher again = e.wave({{0, e.seed(0)}});
+  Seen again = e.wave({{0, e.seed(0)}});
   e.require_same(again.videos[0], e.alone(e.seed(0)), "a candidate after an interruption");
 }
 
 void previews(Examination& e) {
   const Plan shown{.stops = {e.middle()}, .preview = PreviewRequest{}};
   e.require(two(e, {}) == two(e, shown), "previews must change no video");
-  Watcher once = e.wave({{0, e.seed(0)}}, shown), twice = e.wave({{0, e.seed(0)}}, shown);
+  Seen once = e.wave({{0, e.seed(0)}}, shown), twice = e.wave({{0, e.seed(0)}}, shown);
   e.require(once.previews == twice.previews, "equal candidates must have equal previews");
   e.wave({{0, e.seed(0)}},
          {.stops = {e.middle()}, .preview = PreviewRequest{.decoder = PreviewDecoder::kFull}});
@@ -202,7 +202,7 @@ void lookahead(Examination& e) {
   const int at = e.middle(), rest = e.what().steps - at;
   for (const int steps : {1, rest}) {
     const PreviewRequest request{.lookahead = steps, .decoder = PreviewDecoder::kFull};
-    Watcher seen = e.wave({{0, e.seed(0)}}, {.stops = {at}, .preview = request});
+    Seen seen = e.wave({{0, e.seed(0)}}, {.stops = {at}, .preview = request});
     e.require_same(seen.videos[0], e.alone(e.seed(0)), "a candidate with and without lookahead");
     if (steps == rest && !e.what().stochastic()) {
       e.require_same(seen.previews[{0, at}], seen.videos[0],
@@ -213,8 +213,8 @@ void lookahead(Examination& e) {
 
 void middles(Examination& e) {
   const int at = e.middle();
-  Watcher first = e.wave({{0, e.seed(0)}}, {.stops = {at}, .keep = {at}});
-  Watcher kept = e.wave({{1, State::at(e.seed(0), at)}});
+  Seen first = e.wave({{0, e.seed(0)}}, {.stops = {at}, .keep = {at}});
+  Seen kept = e.wave({{1, State::at(e.seed(0), at)}});
   e.require_same(kept.videos[1], first.videos[0], "at(S, step) and S");
   e.require_same(e.alone(State::at(e.seed(0), at)), first.videos[0],
                  "at(S, step), computed again, and S");
@@ -222,7 +222,7 @@ void middles(Examination& e) {
     e.require(kept.redone[1] == 0, "a state that was kept must not be computed again");
   }
   e.renew();
-  Watcher again = e.wave({{1, State::at(e.seed(0), at)}});
+  Seen again = e.wave({{1, State::at(e.seed(0), at)}});
   e.require(again.redone[1] > 0, "a state that was not kept must be reported by restored()");
 }
 
@@ -240,7 +240,7 @@ void branches(Examination& e) {
   for (const auto& [id, begin] :
        {std::pair{CandidateId{1}, pair}, std::pair{CandidateId{9}, single}}) {
     if (begin.size() > 1 && !e.lockstep()) continue;
-    Watcher made = e.wave(begin, copies(at, id, 5));
+    Seen made = e.wave(begin, copies(at, id, 5));
     e.require_same(made.videos[0], e.alone(e.seed(0)), "a parent with a copy and without");
     const State copy = State::fork(State::at(e.seed(0), at), 5);
     e.require(made.states.contains(id) && made.states.at(id) == copy, "a copy must be taken up");
@@ -255,7 +255,7 @@ void divergence(Examination& e) {
   const int until = e.what().stochastic_until, steps = e.what().steps;
   for (int at = 1; at < steps; ++at) {
     if (at != 1 && at != until - 1 && at != until && at != steps - 1) continue;
-    Watcher made = e.wave({{0, e.seed(0)}}, copies(at, 9, 5));
+    Seen made = e.wave({{0, e.seed(0)}}, copies(at, 9, 5));
     if (at < until) {
       e.require_different(made.videos[0], made.videos[9],
                           fmt::format("copies at step {}, before stochastic_until {}", at, until));
@@ -271,15 +271,24 @@ void divergence(Examination& e) {
 void renoise(Examination& e) {
   const int from = e.what().steps - 1, to = 1;
   const State back = State::renoise(State::at(e.seed(0), from), to, 5);
-  Watcher made = e.wave({{0, back}, {1, State::renoise(State::at(e.seed(0), from), to, 6)}});
+  Seen made = e.wave({{0, back}, {1, State::renoise(State::at(e.seed(0), from), to, 6)}});
   e.require_same(made.videos[0], e.alone(back), "a renoised state in company and alone");
   e.require_different(made.videos[0], made.videos[1], "states renoised by two keys");
   e.require_different(made.videos[0], e.alone(e.seed(0)), "a renoised state and its parent");
-  Watcher stopped = e.wave({{0, back}}, {.stops = {from}, .keep = {from}});
+  Seen stopped = e.wave({{0, back}}, {.stops = {from}, .keep = {from}});
   e.require_same(stopped.videos[0], made.videos[0], "a renoised state with a stop and without");
   const State on = State::at(back, from);
   e.require_same(e.wave({{1, on}}).videos[1], e.alone(on), "a renoised state that goes on");
   e.require_same(made.videos[0], e.alone(on), "a renoised state and one that goes on from it");
+  // From the very end, which is where a search that refines a finished video begins.
+  const int end = e.what().steps;
+  const State refined = State::renoise(State::at(e.seed(0), end), to, 5);
+  e.wave({{0, e.seed(0)}}, {.keep = {end}});
+  Seen kept = e.wave({{1, refined}});
+  e.require_same(kept.videos[1], e.alone(refined), "a state renoised from the end, kept and not");
+  if (e.what().keeps_states) {
+    e.require(kept.redone[1] == 0, "an end that was kept must not be computed again");
+  }
   if (e.what().branching) {
     const State copy = State::fork(on, 7);
     e.require_same(e.wave({{1, copy}}).videos[1], e.alone(copy), "a copy of a renoised state");
@@ -287,9 +296,9 @@ void renoise(Examination& e) {
 }
 
 void drafts(Examination& e) {
-  Watcher whole = e.wave({{0, e.seed(0)}});
-  Watcher draft = e.wave({{0, e.seed(0)}}, {}, /*draft=*/true);
-  Watcher again = e.wave({{0, e.seed(0)}}, {}, /*draft=*/true);
+  Seen whole = e.wave({{0, e.seed(0)}});
+  Seen draft = e.wave({{0, e.seed(0)}}, {}, /*draft=*/true);
+  Seen again = e.wave({{0, e.seed(0)}}, {}, /*draft=*/true);
   e.require(draft.forwards[0] < whole.forwards[0],
             fmt::format("a draft must take fewer forwards than the {} of the whole, but takes {}",
                         whole.forwards[0], draft.forwards[0]));

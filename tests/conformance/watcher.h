@@ -31,18 +31,21 @@ struct Plan {
   std::set<std::pair<CandidateId, int>> interrupt;  ///< on_steps_done() throws
 };
 
-class Watcher final : public SamplerCallback {
- public:
-  Watcher(const EngineCapabilities& engine, std::span<const Start> starts, Plan plan);
-
-  /// To be called when run() has returned: whether all have come to an end.
-  void require_end();
-
+/// What came of it.
+struct Seen {
   std::vector<std::string> violations;
   std::map<CandidateId, std::string> videos;  ///< of the finished: all that can be seen of them
   std::map<std::pair<CandidateId, int>, std::string> previews;
   std::map<CandidateId, State> states;  ///< of all that there were, as they began
   std::map<CandidateId, double> forwards, redone;
+};
+
+class Watcher final : public SamplerCallback, public Seen {
+ public:
+  Watcher(const EngineCapabilities& engine, std::span<const Start> starts, Plan plan);
+
+  /// To be called when run() has returned: whether all have come to an end.
+  void require_end();
 
   int next_stop(int step) const override;
   void restored(CandidateId id, const Cost& spent) override;

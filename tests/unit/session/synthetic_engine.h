@@ -272,12 +272,12 @@ class SyntheticEngine final : public Engine {
       return false;
     }
     callback.on_steps_done(t.id, to, spent());
+    if (what.keeps_states && !t.draft && callback.keep_state(t.id, to)) kept_.put(t.state, t, 1000);
     if (to == what.steps) {
       const double quality = quality_of(t.value + (t.draft ? 1 : 0));
       callback.finished(t.id, video_of_quality(quality + offset), {0, 0.25, 0});
       return false;
     }
-    if (what.keeps_states && !t.draft && callback.keep_state(t.id, to)) kept_.put(t.state, t, 1000);
     if (const auto request = callback.wants_preview(t.id, to)) show(t, *request, callback);
     return true;
   }
