@@ -1,56 +1,49 @@
-// One subcommand of `bestreel`: what its help, its completion and its parser all read.
+// The subcommands of `bestreel`: words in, a RunConfig out (app/), tables and bars to the terminal.
 #pragma once
 
-#include <boost/program_options.hpp>
 #include <functional>
-#include <span>
 #include <string>
 #include <vector>
 
-#include "plugin/runs/run_view.h"
+#include "app/run_config.h"
 
 namespace bestreel::cli {
 
-namespace po = boost::program_options;
+using app::CommandSpec;
+using app::RunConfig;
 
 /// Exit codes, the same for every command.
 enum Exit : int { kDone = 0, kFailed = 1, kUsage = 2, kInterrupted = 130 };
 
-struct Command {
-  std::string name;
-  std::string summary;     ///< one line, for `bestreel --help`
-  std::string usage;       ///< what follows the name, such as "VIDEO... --prompt TEXT"
-  std::string positional;  ///< the option that takes the words without a dash; empty: none
-  std::string details;     ///< after the options: exit status, rules, examples
-  std::function<po::options_description()> options;
-  std::function<int(const po::variables_map& given)> run;
-};
+// Each in the file of its name. They return the exit code; errors are thrown.
+int run_score(const RunConfig& config);
+int run_rank(const RunConfig& config);
+int run_resume(const RunConfig& config);
+int run_export(const RunConfig& config);
+int run_generate(const RunConfig& config);  ///< with libtorch only
+int run_replay(const RunConfig& config);    ///< with libtorch only
+int run_inspect(const RunConfig& config);   ///< with libtorch only
+int run_plan(const RunConfig& config);      ///< with libtorch only
+int run_parse(const RunConfig& config);
+int run_doctor(const RunConfig& config);
+int run_completion(const RunConfig& config);
+int run_man(const RunConfig& config);
 
-/// In the order of the help.
-std::span<const Command> commands();
+/// A generating run whose config is known, into `directory`; one prompt (generate.cpp).
+int generate_again(const RunConfig& config, const std::string& directory, bool json);
 
-// Each in the file of its name.
-Command score_command();
-Command rank_command();
-Command resume_command();
-Command export_command();
-Command generate_command();  ///< with libtorch only
-Command replay_command();    ///< with libtorch only
-Command inspect_command();
-Command plan_command();  ///< with libtorch only
-Command parse_command();
-Command doctor_command();
-Command completion_command();
+/// The words of `argv` (without "bestreel NAME") by the command's options; "help" for --help.
+/// UsageError for what Boost cannot parse, and for an unknown option with the nearest.
+app::GivenWords parse_words(const CommandSpec& command, const std::vector<std::string>& argv);
 
-/// Parses `argv` (without "bestreel NAME") and runs, or prints the help.
-int run_command(const Command& command, const std::vector<std::string>& argv);
+/// `bestreel NAME --help`: usage, grouped options, details, examples.
+std::string help_text(const CommandSpec& command);
 
-/// The text of an option that must be there and not be empty. UsageError
-/// "[command] option must not be empty: pass --option METAVAR".
-std::string required_text(const po::variables_map& given, const Command& command,
-                          const std::string& option, const std::string& metavar);
+/// `bestreel --help`.
+std::string overview_text();
 
-/// A run's own command, parsed again: every option means what it meant. `threads` 0: the run's.
-po::variables_map parse_again(const Command& command, const RunSettings& settings, int threads);
+/// Broken into lines of at most `width` cells, each after the first begun by `indent` spaces. Lines
+/// of `text` stay lines.
+std::string wrapped(const std::string& text, std::size_t indent, std::size_t width = 96);
 
 }  // namespace bestreel::cli

@@ -6,9 +6,8 @@ extern "C" {
 #include <libavutil/avutil.h>
 }
 
-#include "cli/build_info.h"
+#include "app/machine.h"
 #include "cli/command.h"
-#include "cli/machine.h"
 #include "cli/terminal.h"
 #include "core/base/fail.h"
 #ifdef BESTREEL_WITH_TORCH
@@ -17,11 +16,6 @@ extern "C" {
 
 namespace bestreel::cli {
 namespace {
-
-constexpr const char* kDetails =
-    "Exit status: 0 everything that Bestreel needs is there, 1 something is missing (the line "
-    "says\n"
-    "what to do).\n";
 
 constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;
 
@@ -50,7 +44,10 @@ std::string gpu_text() {
 #endif
 }
 
-int run_doctor(const po::variables_map&) {
+}  // namespace
+
+int run_doctor(const RunConfig&) {
+  using namespace app;
   Checklist list;
   list.good("cores", fmt::format("{} usable", usable_cores()));
 
@@ -102,15 +99,6 @@ int run_doctor(const po::variables_map&) {
     list.good("disk", room);
   }
   return list.complete() ? kDone : kFailed;
-}
-
-}  // namespace
-
-Command doctor_command() {
-  return {"doctor",  "what of this machine is usable, and what to do about what is missing",
-          "",        "",
-          kDetails,  [] { return po::options_description("Options"); },
-          run_doctor};
 }
 
 }  // namespace bestreel::cli

@@ -8,19 +8,15 @@
 namespace bestreel::cli {
 namespace {
 
-constexpr const char* kDetails =
-    "Reads config files and the headers of the weights, no weights.\n\n"
-    "Example:\n"
-    "  bestreel inspect VideoScore2/\n";
-
 void line(const char* name, const std::string& value) {
   std::cout << fmt::format("{:<14} {}\n", name, value);
 }
 
-int run_inspect(const po::variables_map& given) {
-  const Command command = inspect_command();
-  const std::string folder = required_text(given, command, "folder", "FOLDER");
-  const std::string file = given.count("template") != 0 ? given["template"].as<std::string>() : "";
+}  // namespace
+
+int run_inspect(const RunConfig& config) {
+  const std::string folder = app::required_text(config, "folder");
+  const std::string file = config.values.text("template");
   const CheckpointSummary found = inspect_videoscore2(folder, file);
   line("architecture", found.architecture);
   line("parameters", fmt::format("{:.3f} M", static_cast<double>(found.parameters) / 1e6));
@@ -44,24 +40,6 @@ int run_inspect(const po::variables_map& given) {
   }
   line("dimensions", fmt::format("{}", fmt::join(found.dimensions, ", ")));
   return kDone;
-}
-
-}  // namespace
-
-Command inspect_command() {
-  return {"inspect",
-          "what a checkpoint holds and how it will be used",
-          "FOLDER",
-          "folder",
-          kDetails,
-          [] {
-            po::options_description options("Options");
-            options.add_options()("template", po::value<std::string>()->value_name("FILE"),
-                                  "query template with $t2v_prompt (the checkpoint's model card)")(
-                "folder", po::value<std::string>()->value_name("FOLDER"), "the checkpoint");
-            return options;
-          },
-          run_inspect};
 }
 
 }  // namespace bestreel::cli

@@ -1,8 +1,9 @@
 // The `bestreel` program: finds the command, turns errors into sentences and exit codes.
-#include <array>
 #include <csignal>
 #include <cstdlib>
+#include <functional>
 #include <iostream>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -10,52 +11,54 @@
 #include <malloc.h>
 #endif
 
+#include "app/machine.h"
 #include "cli/command.h"
-#include "cli/machine.h"
 #include "core/base/fail.h"
 
 namespace bestreel::cli {
 
-std::span<const Command> commands() {
-  static const std::vector<Command> all{
-      score_command(),    rank_command(),   resume_command(),    export_command(),
-#ifdef BESTREEL_WITH_TORCH
-      generate_command(), replay_command(), inspect_command(),   plan_command(),
-#endif
-      parse_command(),    doctor_command(), completion_command()};
-  return all;
-}
-
 namespace {
 
-void print_help(std::ostream& out) {
-  out << "bestreel: reward guidance for text-to-video engines\n\nUsage: bestreel COMMAND ...\n\n";
-  for (const Command& command : commands()) {
-    out << fmt::format("  {:<12}{}\n", command.name, command.summary);
-  }
-  out << "\n  bestreel COMMAND --help    options and examples of a command\n"
-         "  bestreel --version         build, instruction set, library versions\n\n"
-         "Exit status: 0 done, 1 something failed (the sentence says what), 2 usage,\n"
-         "130 interrupted; what was finished is kept.\n";
+/// Who runs it; commands that this build does not have are not in app::commands() either.
+std::function<int(const RunConfig&)> runner(const std::string& name) {
+  static const std::map<std::string, std::function<int(const RunConfig&)>> all{
+      {"score", run_score},           {"rank", run_rank},
+      {"resume", run_resume},         {"export", run_export},
+#ifdef BESTREEL_WITH_TORCH
+      {"generate", run_generate},     {"replay", run_replay},
+      {"inspect", run_inspect},       {"plan", run_plan},
+#endif
+      {"parse", run_parse},           {"doctor", run_doctor},
+      {"completion", run_completion}, {"man", run_man}};
+  return all.at(name);
 }
 
 int run(const std::vector<std::string>& argv) {
   if (argv.empty()) {
-    print_help(std::cerr);
+    std::cerr << overview_text();
     return kUsage;
   }
   if (argv[0] == "--help" || argv[0] == "-h" || argv[0] == "help") {
-    print_help(std::cout);
+    std::cout << overview_text();
     return kDone;
   }
   if (argv[0] == "--version") {
-    std::cout << version_text();
+    std::cout << app::version_text();
     return kDone;
   }
-  for (const Command& command : commands()) {
-    if (command.name == argv[0]) return run_command(command, {argv.begin() + 1, argv.end()});
+  const CommandSpec* command = app::find_command(argv[0]);
+  if (command == nullptr) {
+    std::vector<std::string> names;
+    for (const CommandSpec& each : app::commands()) names.push_back(each.name);
+    fail_usage("bestreel", "{} is no command{}: see `bestreel --help`", argv[0],
+               did_you_mean(argv[0], names));
   }
-  fail_usage("bestreel", "{} is no command: see `bestreel --help`", argv[0]);
+  app::GivenWords words = parse_words(*command, {argv.begin() + 1, argv.end()});
+  if (words.erase("help") != 0) {
+    std::cout << help_text(*command);
+    return kDone;
+  }
+  return runner(argv[0])(app::config_from_words(*command, words));
 }
 
 }  // namespace

@@ -15,14 +15,6 @@ namespace {
 using Json = nlohmann::ordered_json;
 using namespace videoscore2;
 
-constexpr const char* kDetails =
-    "FILE holds a JSON array or JSON lines with an `output` field, or one plain text. Only what\n"
-    "follows the last </think> counts; a missing score is reported, never guessed.\n\n"
-    "Exit status: 0 every output had its three scores, 1 some had not, 2 usage.\n\n"
-    "Examples:\n"
-    "  bestreel parse outputs.json\n"
-    "  some-program | bestreel parse - --json\n";
-
 Json score_json(const ParsedScore& score) {
   Json json{{"name", score.dimension}, {"score", score.score ? Json(*score.score) : Json()}};
   if (score.score) json["offset"] = score.offset;
@@ -58,9 +50,10 @@ void print_text(std::size_t index, const ParsedAnswer& answer) {
   for (const std::string& remark : answer.remarks) std::cout << "  " << printable(remark) << "\n";
 }
 
-int run_parse(const po::variables_map& given) {
-  const Command command = parse_command();
-  const std::string file = required_text(given, command, "file", "FILE, or - for stdin");
+}  // namespace
+
+int run_parse(const RunConfig& config) {
+  const std::string file = app::required_text(config, "file", "FILE, or - for stdin");
   const std::string bytes =
       file == "-" ? std::string(std::istreambuf_iterator<char>(std::cin), {}) : read_file(file);
   const std::vector<std::string> outputs = read_recorded(bytes, file == "-" ? "stdin" : file);
@@ -69,7 +62,7 @@ int run_parse(const po::variables_map& given) {
     const ParsedAnswer answer = parse_answer(outputs[i], videoscore2_profile());
     incomplete += answer.complete ? 0 : 1;
     differing += answer.first_match_differs ? 1 : 0;
-    if (given.count("json") != 0) {
+    if (config.values.flag("json")) {
       std::cout << answer_json(i, answer).dump(-1, ' ', false, Json::error_handler_t::replace)
                 << "\n";
     } else {
@@ -80,23 +73,6 @@ int run_parse(const po::variables_map& given) {
       "{} outputs: {} complete, {} incomplete; first-match reading differs in {}\n", outputs.size(),
       outputs.size() - incomplete, incomplete, differing);
   return incomplete == 0 ? kDone : kFailed;
-}
-
-}  // namespace
-
-Command parse_command() {
-  return {"parse",
-          "read recorded VideoScore2 outputs",
-          "FILE|- [--json]",
-          "file",
-          kDetails,
-          [] {
-            po::options_description options("Options");
-            options.add_options()("json", "one JSON object per output on stdout")(
-                "file", po::value<std::string>()->value_name("FILE"), "- for stdin");
-            return options;
-          },
-          run_parse};
 }
 
 }  // namespace bestreel::cli

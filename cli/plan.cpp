@@ -3,38 +3,19 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "cli/generation.h"
-#include "cli/judges.h"
-#include "cli/machine.h"
-#include "cli/planning.h"
+#include "app/machine.h"
+#include "app/memory.h"
+#include "cli/command.h"
 #include "cli/terminal.h"
 #include "core/base/fail.h"
 #include "core/nn/rates.h"
 #include "plugin/ranking.h"
-#include "sampler/wan/pipeline.h"
 
 namespace bestreel::cli {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-constexpr const char* kDetails =
-    "Reads config files and, where the weights are there, the headers of their files; loads "
-    "nothing. The\n"
-    "limit and the prediction are the resident set of the process (what VmHWM says). Mapped "
-    "weights\n"
-    "count, although the system may drop their pages: with less memory a run does not fail but "
-    "reads its\n"
-    "weights from disk for every token. SIZE is 24G or 24GiB (2^30), 24GB (10^9), 24000M; without "
-    "--memory\n"
-    "it is this machine's. Times come from counted operations and a measurement of one second. "
-    "Answers\n"
-    "are counted at their full length, prompts at 4 bytes a token.\n\n"
-    "The same numbers rule `rank`, `score` and `generate` with --memory.\n\n"
-    "Exit status: 0 it fits, 1 it does not (the sentence names the cheapest remedy), 2 usage.\n\n"
-    "Examples:\n"
-    "  bestreel plan --model Wan2.1-T2V-1.3B-Diffusers --judge VideoScore2 --memory 24G -n 8\n"
-    "  bestreel plan --judge VideoScore2 --memory 24G --dtype bf16 --json\n";
+using app::Planned;
 
 struct Row {
   std::string name;
@@ -120,7 +101,7 @@ void print_table(const Planned& planned, const MachineRates& rates, const PlanSe
       std::any_of(planned.request.judges.begin(), planned.request.judges.end(),
                   [](const JudgeEstimate& judge) { return judge.max_slots > 1; });
   if (language_models)
-    std::cout << fmt::format("{} readings are decoded together\n", planned.plan.slots);
+    std::cout << fmt::format("{} samples are decoded together\n", planned.plan.slots);
   if (!planned.from_headers)
     std::cout << "some weights are absent: counted from the config files\n";
   std::cout << fmt::format("expected, at {:.0f} GFLOP/s and {:.1f} GB/s: ", rates.flops / 1e9,
@@ -136,37 +117,25 @@ void print_table(const Planned& planned, const MachineRates& rates, const PlanSe
   std::cout << fmt::format("{} in all\n", duration_text(seconds.total));
 }
 
-int run_plan(const po::variables_map& given) {
-  const Command command = plan_command();
-  if (given.count("model") == 0 && given.count("judge") == 0) {
-    fail_usage(command.name,
+}  // namespace
+
+int run_plan(const RunConfig& config) {
+  const OptionValues& values = config.values;
+  if (!values.has("model") && !values.has("judge")) {
+    fail_usage(config.op,
                "a model or a judge must be given: pass --model FOLDER, --judge SPEC or both");
   }
-  const std::int64_t memory = given.count("memory") != 0
-                                  ? parse_memory(command.name, given["memory"].as<std::string>())
-                                  : static_cast<std::int64_t>(usable_memory());
-  const std::vector<std::string> videos =
-      given.count("video") != 0 ? expand_videos(given["video"].as<std::vector<std::string>>())
-                                : std::vector<std::string>{};
-  const int threads = given.count("threads") != 0 ? given["threads"].as<int>() : usable_cores();
-  if (threads < 1 || threads > 1024) {
-    fail_usage(command.name, "threads must be between 1 and 1024, but got {}", threads);
-  }
-  VideoInfo video = largest_video(videos);
-  if (videos.empty()) {
-    const wan::VideoSize size = size_of(given, command);
-    video.width = static_cast<int>(size.width);
-    video.height = static_cast<int>(size.height);
-    video.frame_count = size.frames;
-    video.fps = {given["fps"].as<int>(), 1};
-  }
-  const Planned planned = plan_of(
-      given, command, memory, video,
-      videos.empty() ? static_cast<std::size_t>(std::max(1, given["n"].as<int>())) : videos.size());
-  const nn::Rates measured = nn::measure_rates(threads);
+  const std::int64_t memory =
+      values.integer("memory", static_cast<std::int64_t>(app::usable_memory()));
+  const std::vector<std::string> videos = expand_videos(values.list<std::string>("video"));
+  const VideoInfo video = videos.empty() ? app::asked_video(config) : app::largest_video(videos);
+  const Planned planned =
+      app::plan_of(config, memory, video,
+                   videos.empty() ? static_cast<std::size_t>(values.integer("n")) : videos.size());
+  const nn::Rates measured = nn::measure_rates(static_cast<int>(values.integer("threads")));
   const MachineRates rates{measured.flops, measured.bytes_per_second};
   const PlanSeconds seconds = plan_seconds(planned.request, planned.plan, rates);
-  if (given.count("json") != 0) {
+  if (values.flag("json")) {
     print_json(planned, rates, seconds);
   } else {
     print_table(planned, rates, seconds);
@@ -181,47 +150,6 @@ int run_plan(const po::variables_map& given) {
                            planned.plan.worst, memory_text(planned.plan.peak), memory_text(memory),
                            planned.remedy);
   return kFailed;
-}
-
-}  // namespace
-
-Command plan_command() {
-  return {"plan",
-          "what fits into a memory, and how long it takes",
-          "[--model FOLDER] [--judge SPEC...] [--memory SIZE] [VIDEO...]",
-          "video",
-          kDetails,
-          [] {
-            po::options_description options("Options");
-            add_judge_options(options);
-            options.add_options()("model,m", po::value<std::string>()->value_name("FOLDER"),
-                                  "a Wan checkpoint, diffusers layout")(
-                "prompts", po::value<std::string>()->value_name("FILE"),
-                "many prompts, as for generate")(
-                "negative", po::value<std::string>()->value_name("TEXT"), "what to avoid")(
-                "n,n", po::value<int>()->value_name("N")->default_value(4), "candidates")(
-                "size", po::value<std::string>()->value_name("WxH")->default_value("832x480"),
-                "pixels")("frames", po::value<int>()->value_name("F")->default_value(81),
-                          "of a video")(
-                "fps", po::value<int>()->value_name("FPS")->default_value(16), "of the videos")(
-                "steps", po::value<int>()->value_name("T")->default_value(50), "denoising steps")(
-                "guidance", po::value<double>()->value_name("G")->default_value(5),
-                "1: none, half the forwards")(
-                "model-dtype", po::value<std::string>()->value_name("D")->default_value("fp32"),
-                "fp32 or bf16")("vae-dtype",
-                                po::value<std::string>()->value_name("D")->default_value("fp32"),
-                                "fp32 or bf16")(
-                "strategy", po::value<std::string>()->value_name("S")->default_value("best-of-n"),
-                "as for generate: halving has all candidates in flight")(
-                "keep", po::value<std::string>()->value_name("K,..."),
-                "a cascade of judges, as for rank")(
-                "overlap", po::value<std::string>()->value_name("O")->default_value("auto"),
-                "judge while denoising")("json", "one JSON object on stdout")(
-                "video", po::value<std::vector<std::string>>()->value_name("PATH"),
-                "what is judged, where nothing is made; the word `--video` may be left out");
-            return options;
-          },
-          run_plan};
 }
 
 }  // namespace bestreel::cli

@@ -8,13 +8,10 @@
 #include <set>
 #include <utility>
 
+#include "app/judges.h"
+#include "app/memory.h"
 #include "cli/command.h"
-#ifdef BESTREEL_WITH_TORCH
-#include "cli/generation.h"
-#endif
 #include "cli/interrupt.h"
-#include "cli/judges.h"
-#include "cli/planning.h"
 #include "cli/table.h"
 #include "cli/terminal.h"
 #include "core/base/fail.h"
@@ -25,36 +22,6 @@
 namespace bestreel::cli {
 namespace fs = std::filesystem;
 namespace {
-
-constexpr const char* kRankDetails =
-    "DIR receives best.<ext> (the winner's file, byte for byte), report.html and run.sqlite. The\n"
-    "same command on the same DIR goes on where it was interrupted.\n\n"
-    "Several --judge without --keep all judge everything and are combined. With --keep 8,3 they "
-    "are a\n"
-    "cascade, the cheapest first: the second judge sees the best 8 of the first, the third the "
-    "best 3 of\n"
-    "the second. Who was judged further comes first; rewards of different judges are never "
-    "compared.\n"
-    "With --json a last line {\"cascade\": [...]} says what each judge saw, cost and saved.\n\n"
-    "Exit status: 0 all judged, 1 some video failed (the others are still ranked), 2 usage,\n"
-    "130 interrupted (what was judged is ranked and kept).\n\n"
-    "Examples:\n"
-    "  bestreel rank clips/ --prompt \"a red ball bounces\" --judge pixels --out run1\n"
-    "  bestreel rank a.mp4 b.mkv -p \"a cat\" -j pixels -j VideoScore2/ --combine rank-mean --out "
-    "run2\n"
-    "  bestreel rank clips/ -p \"a cat\" -j pixels -j small/ -j VideoScore2/ --keep 8,3 --out "
-    "run3\n"
-    "  bestreel rank clips/ -p \"a cat\" -j pixels --out run4 --watch\n";
-constexpr const char* kResumeDetails =
-    "Takes prompt, judges and videos from the run. Refused where the thread count, the versions "
-    "or\n"
-    "a judge differ from the run's, since scores could then differ too.\n\n"
-    "Example:\n"
-    "  bestreel resume run1\n";
-constexpr const char* kExportDetails =
-    "Canonical: no clocks, sorted by video; equal runs export equal bytes. To stdout.\n\n"
-    "Example:\n"
-    "  bestreel export run1 --format csv > run1.csv\n";
 
 struct Output {
   int top = 0;
@@ -165,12 +132,12 @@ int run_ranking(Ranking& ranking, const std::string& directory, const Output& ou
   return exit_code(ranking.view(), complete);
 }
 
-void refuse_out_inside(const Command& command, const std::string& out,
+void refuse_out_inside(const std::string& op, const std::string& out,
                        const std::vector<std::string>& inputs) {
   std::error_code error;
   for (const std::string& input : inputs) {
     if (fs::is_directory(input) && fs::equivalent(input, out, error)) {
-      fail_usage(command.name,
+      fail_usage(op,
                  "out must be another folder than the videos', but got {}: best.mp4 "
                  "would be ranked itself",
                  out);
@@ -185,36 +152,53 @@ bool same_videos(const RunView& view, const std::vector<std::string>& files) {
   return then == now;
 }
 
-Output output_of(const po::variables_map& given) {
-  return {given.count("top") != 0 ? given["top"].as<int>() : 0,
-          given.count("json") != 0,
-          {.single_file = given.count("single-file") != 0}};
+Output output_of(const RunConfig& config) {
+  return {.top = static_cast<int>(config.values.integer("top", 0)),
+          .json = config.values.flag("json"),
+          .report = {.single_file = config.values.flag("single-file"),
+                     .command = app::command_line(config)}};
 }
 
-int run_rank(const po::variables_map& given) {
-  const Command command = rank_command();
-  required_text(given, command, "prompt", "TEXT");
-  const std::string out = required_text(given, command, "out", "DIR");
-  if (given.count("video") == 0) {
-    fail_usage(command.name, "at least one folder or video must be given: pass FOLDER or VIDEO...");
+/// Goes on with a run of `rank`: the videos are the run's own.
+int rank_again(RunConfig config, const std::string& directory, const RunView& view, bool json) {
+  std::vector<std::string> files;
+  for (const Candidate& candidate : view.candidates) files.push_back(candidate.path);
+  config.values.set("video", files);
+  config.values.set("out", directory);
+  std::vector<JudgePtr> judges =
+      app::make_judges(app::obey_memory(config, app::largest_video(files), files.size()));
+  const RunSettings settings = app::settings_of(config, judges);
+  Ranking ranking = Ranking::resume(directory, settings, std::move(judges));
+  Output output = output_of(config);
+  output.json = json;
+  return run_ranking(ranking, directory, output, {});
+}
+
+}  // namespace
+
+int run_rank(const RunConfig& config) {
+  app::required_text(config, "prompt");
+  const std::string out = app::required_text(config, "out");
+  const auto inputs = config.values.list<std::string>("video");
+  if (inputs.empty()) {
+    fail_usage(config.op, "at least one folder or video must be given: pass FOLDER or VIDEO...");
   }
-  const auto inputs = given["video"].as<std::vector<std::string>>();
-  const bool watch = given.count("watch") != 0;
-  refuse_out_inside(command, out, inputs);
+  const bool watch = config.values.flag("watch");
+  refuse_out_inside(config.op, out, inputs);
   const std::vector<std::string> files = expand_videos(inputs);
   if (files.empty() && !watch) {
-    fail_usage(command.name, "{} holds no video: pass a folder with videos, or video files",
+    fail_usage(config.op, "{} holds no video: pass a folder with videos, or video files",
                fmt::join(inputs, ", "));
   }
-  std::vector<JudgePtr> judges =
-      make_judges(obey_memory(given, command, largest_video(files),
-                              watch ? std::max<std::size_t>(8, files.size()) : files.size()),
-                  command);
-  const RunSettings settings = make_settings(given, command, judges);
+  std::vector<JudgePtr> judges = app::make_judges(
+      app::obey_memory(config, app::largest_video(files),
+                       watch ? std::max<std::size_t>(8, files.size()) : files.size()));
+  const RunSettings settings = app::settings_of(config, judges);
+  const std::vector<std::string> watched = watch ? inputs : std::vector<std::string>{};
 
   if (!RunStore::exists(out)) {
     Ranking ranking = Ranking::start(out, settings, files, std::move(judges));
-    return run_ranking(ranking, out, output_of(given), watch ? inputs : std::vector<std::string>{});
+    return run_ranking(ranking, out, output_of(config), watched);
   }
   Ranking ranking = Ranking::resume(out, settings, std::move(judges));
   if (!watch && !same_videos(ranking.view(), files)) {
@@ -224,116 +208,40 @@ int run_rank(const po::variables_map& given) {
          out, out);
   }
   if (watch) ranking.take_in(files);
-  return run_ranking(ranking, out, output_of(given), watch ? inputs : std::vector<std::string>{});
+  return run_ranking(ranking, out, output_of(config), watched);
 }
 
-int run_resume(const po::variables_map& given) {
-  const Command command = resume_command();
-  const std::string directory = required_text(given, command, "directory", "DIR");
+int run_resume(const RunConfig& config) {
+  const std::string directory = app::required_text(config, "directory", "DIR");
   const RunView view = project(RunStore::open_read_only(directory).events());
-  const int threads = given.count("threads") != 0 ? given["threads"].as<int>() : 0;
-#ifdef BESTREEL_WITH_TORCH
-  if (view.settings.command == "generate") {
-    return resume_generate(directory, view.settings, threads, given.count("json") != 0);
-  }
-#endif
-  if (!view.settings.command.empty() && view.settings.command != "rank") {
-    fail("run_foreign", "resume",
-         "{} holds a run of {}: repeat what made it, on the same directory", directory,
-         view.settings.command);
-  }
-  if (view.settings.command != "rank") {
+  const RunSettings& settings = view.settings;
+  if (settings.command.empty()) {
     fail("run_empty", "resume",
          "{} holds a run that had not begun: repeat the command that made it", directory);
   }
-  const Command rank = rank_command();
-  const po::variables_map then = parse_again(rank, view.settings, threads);
-  std::vector<std::string> files;
-  for (const Candidate& candidate : view.candidates) files.push_back(candidate.path);
-  std::vector<JudgePtr> judges =
-      make_judges(obey_memory(then, rank, largest_video(files), files.size()), command);
-  const RunSettings settings = make_settings(then, rank, judges);
-  Ranking ranking = Ranking::resume(directory, settings, std::move(judges));
-  Output output = output_of(then);
-  output.json = given.count("json") != 0;
-  return run_ranking(ranking, directory, output, {});
+  const bool json = config.values.flag("json");
+  const RunConfig then = app::stored_config(directory, settings.command, settings.recipe,
+                                            settings.place, config.values);
+  for (const OptionSpec& spec : config.command->options) {
+    const bool moved = spec.scope == OptionScope::kPlace && config.values.given(spec.name);
+    if (moved && then.command->find(spec.name) == nullptr)
+      app::refuse_option(config.op, *then.command, spec.name);
+  }
+#ifdef BESTREEL_WITH_TORCH
+  if (settings.command == "generate") return generate_again(then, directory, json);
+#endif
+  return rank_again(then, directory, view, json);
 }
 
-int run_export(const po::variables_map& given) {
-  const Command command = export_command();
-  const std::string directory = required_text(given, command, "directory", "DIR");
-  const std::string format = given["format"].as<std::string>();
-  if (format != "csv" && format != "jsonl") {
-    fail_usage(command.name, "format must be csv or jsonl, but got {}", format);
-  }
+int run_export(const RunConfig& config) {
+  const std::string directory = app::required_text(config, "directory", "DIR");
   const RunView view = project(RunStore::open_read_only(directory).events());
-  std::cout << export_run(view, format == "csv" ? ExportFormat::kCsv : ExportFormat::kJsonl);
+  std::cout << export_run(
+      view, config.values.text("format") == "csv" ? ExportFormat::kCsv : ExportFormat::kJsonl);
   std::cout.flush();
   if (!std::cout)
     fail("write_failed", "export", "stdout could not be written: check where it goes");
   return kDone;
-}
-
-}  // namespace
-
-Command rank_command() {
-  return {"rank",
-          "rank videos of one prompt, best first, with a report",
-          "FOLDER|VIDEO... --prompt TEXT --judge SPEC... --out DIR [--top K] [--watch]",
-          "video",
-          kRankDetails,
-          [] {
-            po::options_description options("Options");
-            add_judge_options(options);
-            options.add_options()("out,o", po::value<std::string>()->value_name("DIR"),
-                                  "the run's directory")("top", po::value<int>()->value_name("K"),
-                                                         "show the K best in the table (all)")(
-                "combine", po::value<std::string>()->value_name("HOW"),
-                "with several judges: rank-mean (default) or weights")(
-                "keep", po::value<std::string>()->value_name("K,..."),
-                "a cascade: each judge sees the best K of the one before, the first sees all")(
-                "watch", "keep ranking as files arrive in the folder; Ctrl-C ends")(
-                "single-file", "put the videos into report.html")(
-                "json", "one JSON object per video on stdout instead of the table")(
-                "video", po::value<std::vector<std::string>>()->value_name("PATH"),
-                "a folder or video; the word `--video` may be left out");
-            return options;
-          },
-          run_rank};
-}
-
-Command resume_command() {
-  return {"resume",
-          "go on with an interrupted run",
-          "DIR",
-          "directory",
-          kResumeDetails,
-          [] {
-            po::options_description options("Options");
-            options.add_options()("threads", po::value<int>()->value_name("N"),
-                                  "must equal the run's")(
-                "json", "one JSON object per video on stdout instead of the table")(
-                "directory", po::value<std::string>()->value_name("DIR"), "the run's directory");
-            return options;
-          },
-          run_resume};
-}
-
-Command export_command() {
-  return {"export",
-          "write a run's scores as CSV or JSON lines",
-          "DIR --format csv|jsonl",
-          "directory",
-          kExportDetails,
-          [] {
-            po::options_description options("Options");
-            options.add_options()("format",
-                                  po::value<std::string>()->value_name("F")->default_value("csv"),
-                                  "csv or jsonl")(
-                "directory", po::value<std::string>()->value_name("DIR"), "the run's directory");
-            return options;
-          },
-          run_export};
 }
 
 }  // namespace bestreel::cli

@@ -4,10 +4,10 @@
 #include <nlohmann/json.hpp>
 #include <stop_token>
 
+#include "app/judges.h"
+#include "app/memory.h"
 #include "cli/command.h"
 #include "cli/interrupt.h"
-#include "cli/judges.h"
-#include "cli/planning.h"
 #include "cli/terminal.h"
 #include "core/base/fail.h"
 #include "core/media/video.h"
@@ -15,16 +15,6 @@
 
 namespace bestreel::cli {
 namespace {
-
-constexpr const char* kDetails =
-    "With --json, one JSON object per video on a line of its own: video, dimensions[{name, score,\n"
-    "expected, probabilities?}], reward, rationale, measures{}, frames (indices that the judge "
-    "saw),\n"
-    "seconds; or video and failure{code, sentence}. Messages go to stderr.\n\n"
-    "Exit status: 0 all judged, 1 some video failed (the others are still scored), 2 usage.\n\n"
-    "Examples:\n"
-    "  bestreel score clip.mp4 --prompt \"a red ball bounces\" --judge pixels\n"
-    "  bestreel score *.mp4 -p \"a red ball bounces\" -j pixels --json > scores.jsonl\n";
 
 /// The video's path as a JSON string; bytes that are not UTF-8 become U+FFFD.
 std::string json_text(const std::string& text) {
@@ -46,22 +36,21 @@ void print_text(const std::string& path, const Result& result) {
   if (!judgement.rationale.empty()) std::cout << "  " << judgement.rationale << "\n";
 }
 
-int run_score(const po::variables_map& given) {
-  const Command command = score_command();
-  const std::string prompt = required_text(given, command, "prompt", "TEXT");
-  if (given.count("video") == 0) {
-    fail_usage(command.name, "at least one video must be given: pass VIDEO...");
-  }
-  const auto paths = given["video"].as<std::vector<std::string>>();
+}  // namespace
+
+int run_score(const RunConfig& config) {
+  const std::string prompt = app::required_text(config, "prompt");
+  const auto paths = config.values.list<std::string>("video");
+  if (paths.empty()) fail_usage(config.op, "at least one video must be given: pass VIDEO...");
   const std::vector<JudgePtr> judges =
-      make_judges(obey_memory(given, command, largest_video(paths), 1), command);
+      app::make_judges(app::obey_memory(config, app::largest_video(paths), 1));
   if (judges.size() != 1) {
-    fail_usage(command.name,
+    fail_usage(config.op,
                "judge must be one SPEC, but got {}: use `bestreel rank` to combine "
                "judges",
                judges.size());
   }
-  const bool json = given.count("json") != 0;
+  const bool json = config.values.flag("json");
 
   Interrupt interrupt;
   Progress progress("scoring");
@@ -101,25 +90,6 @@ int run_score(const po::variables_map& given) {
     if (json && failed(result)) std::cerr << std::get<Failure>(result).sentence << "\n";
   }
   return all ? kDone : kFailed;
-}
-
-}  // namespace
-
-Command score_command() {
-  return {"score",
-          "score videos, each by itself",
-          "VIDEO... --prompt TEXT --judge SPEC [--json]",
-          "video",
-          kDetails,
-          [] {
-            po::options_description options("Options");
-            add_judge_options(options);
-            options.add_options()("json", "one JSON object per video on stdout")(
-                "video", po::value<std::vector<std::string>>()->value_name("VIDEO"),
-                "a video file; the word `--video` may be left out");
-            return options;
-          },
-          run_score};
 }
 
 }  // namespace bestreel::cli

@@ -26,24 +26,24 @@ void check_keep(const std::string& op, std::size_t judges, std::span<const int> 
     fail_usage(op,
                "a cascade needs at least two judges, but got {}: give --judge for each, the "
                "cheapest first, "
-               "or leave --keep out",
+               "or leave --cascade out",
                judges);
   }
   if (keep.size() + 1 != judges) {
     fail_usage(
         op,
-        "keep must have one count for every judge but the last, so {} for {} judges, but got {}",
+        "cascade must have one count for every judge but the last, so {} for {} judges, but got {}",
         judges - 1, judges, fmt::join(keep, ","));
   }
   for (std::size_t i = 0; i < keep.size(); ++i) {
     if (keep[i] < 1)
-      fail_usage(op, "keep must be counts of at least 1, but got {}", fmt::join(keep, ","));
+      fail_usage(op, "cascade must be counts of at least 1, but got {}", fmt::join(keep, ","));
     if (i > 0 && keep[i] > keep[i - 1]) {
-      fail_usage(
-          op,
-          "keep must not grow from judge to judge, but got {}: the later judge sees only what the "
-          "earlier one kept",
-          fmt::join(keep, ","));
+      fail_usage(op,
+                 "cascade must not grow from judge to judge, but got {}: the later judge sees only "
+                 "what the "
+                 "earlier one kept",
+                 fmt::join(keep, ","));
     }
   }
 }

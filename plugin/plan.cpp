@@ -15,8 +15,8 @@ std::int64_t resident_judges(const PlanRequest& request) {
   return sum;
 }
 
-/// The dearest judge's work: one prompt is read while the others' samples are decoded. Several
-/// judges judge at once where nothing orders them, so their work adds up.
+/// The most expensive judge's work: one prompt is read while the others' samples are decoded.
+/// Several judges judge at once where nothing orders them, so their work adds up.
 std::int64_t judging(const PlanRequest& request, int slots) {
   std::int64_t sum = 0;
   for (const JudgeEstimate& judge : request.judges) {
@@ -38,7 +38,7 @@ MemoryPlan with_slots(const PlanRequest& request, int slots) {
     const std::int64_t engine =
         request.process + g.vae + g.denoiser + g.conditioning + plan.trajectories * g.trajectory;
     // From the second candidate on the judges' weights are there as well.
-    const std::int64_t company =
+    const std::int64_t others =
         (request.n > 1 || request.lockstep ? judges + (waiting - 1) * g.video : 0) +
         (request.overlap ? judge_work + g.video : 0);
     if (g.loading > 0)
@@ -47,8 +47,8 @@ MemoryPlan with_slots(const PlanRequest& request, int slots) {
                            request.process + g.vae +
                                (request.prompts > 1 ? g.denoiser + judges : g.denoiser_at_text) +
                                g.text_encoder + g.text_activations + g.conditioning});
-    plan.phases.push_back({"denoising", engine + company + g.denoise_activations});
-    plan.phases.push_back({"decoding", engine + company + g.decode_activations + g.video});
+    plan.phases.push_back({"denoising", engine + others + g.denoise_activations});
+    plan.phases.push_back({"decoding", engine + others + g.decode_activations + g.video});
     plan.phases.push_back({"judging", engine + judges + judge_work + waiting * g.video});
   } else {
     plan.phases.push_back({"judging", request.process + judges + judge_work});
@@ -123,12 +123,12 @@ PlanSeconds plan_seconds(const PlanRequest& request, const MemoryPlan& plan,
     const JudgeEstimate& judge = request.judges[j];
     const double share = j < request.judged_share.size() ? request.judged_share[j] : 1;
     // A step reads the weights once for all that share it.
-    const double company =
+    const double others =
         std::min<double>(std::min(plan.slots, judge.max_slots), n * share * judge.samples);
     const double step = std::max(judge.decode_bytes / rates.bytes_per_second,
-                                 std::max(1.0, company) * judge.decode_flops / rates.flops);
+                                 std::max(1.0, others) * judge.decode_flops / rates.flops);
     const double one = judge.seconds + judge.prefill_flops / rates.flops +
-                       judge.samples * judge.tokens * step / std::max(1.0, company);
+                       judge.samples * judge.tokens * step / std::max(1.0, others);
     seconds.judges.push_back(one);
     seconds.total += n * share * one;
   }

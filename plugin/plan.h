@@ -49,13 +49,13 @@ struct JudgeEstimate {
   std::int64_t weights = 0;       ///< resident once it has judged
   std::int64_t activations = 0;   ///< one video's frames, vision tower and prompt, at their peak
   std::int64_t prompt_cache = 0;  ///< keys and values of one video's prompt
-  std::int64_t slot = 0;          ///< keys and values of one reading's own tokens
+  std::int64_t slot = 0;          ///< keys and values of one sample's own tokens
   int samples = 1;                ///< of one video
-  int max_slots = 1;              ///< that it can use; 1: it does not decode in company
+  int max_slots = 1;              ///< that it can use; 1: it decodes one at a time
   double prefill_flops = 0;
   double decode_bytes = 0;  ///< read per step, whatever the slots
   double decode_flops = 0;  ///< per token
-  double tokens = 0;        ///< per reading, at most
+  double tokens = 0;        ///< per sample, at most
   double seconds = 0;       ///< per video, of a judge that is no language model; 0: not known
 };
 
@@ -112,7 +112,7 @@ BESTREEL_API MemoryPlan plan_memory(const PlanRequest& request);
 
 /// A change to a request, and how a user makes it.
 struct Alternative {
-  std::string remedy;  ///< such as "pass --weights int8"
+  std::string remedy;  ///< such as "pass --quantize int8"
   PlanRequest request;
 };
 

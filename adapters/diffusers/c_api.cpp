@@ -1,23 +1,18 @@
 #include "adapters/diffusers/c_api.h"
 
 #include <array>
-#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <vector>
 
 #include "adapters/diffusers/handle.h"
-#include "cli/machine.h"
+#include "app/generation.h"
+#include "app/judges.h"
+#include "app/run_config.h"
 #include "core/base/fail.h"
-#include "examples/tinyworld/oracle_judge.h"
 #include "plugin/session.h"
-#include "plugin/strategies/best_of_n.h"
-#include "plugin/strategies/race.h"
-#include "plugin/video_sink.h"
-#include "reward/pixels/pixels_judge.h"
 #ifdef BESTREEL_WITH_TORCH
 #include "core/nn/runtime.h"
-#include "reward/videoscore2/videoscore2_judge.h"
 #endif
 
 using namespace bestreel;
@@ -91,100 +86,34 @@ class HostJudge final : public Judge {
   JudgeInfo info_;
 };
 
-JudgePtr checkpoint_judge(const std::string& folder, [[maybe_unused]] const Json& options) {
-#ifdef BESTREEL_WITH_TORCH
-  const Json& given = options.at("judge_options");
-  VideoScore2Options of;
-  of.folder = folder;
-  of.threads = options.at("threads").get<int>();
-  for (const auto& [name, value] : given.items()) {
-    if (name == "template")
-      of.template_file = value.get<std::string>();
-    else if (name == "dtype")
-      of.dtype = value.get<std::string>();
-    else if (name == "rationale")
-      of.rationale = value.get<std::int64_t>();
-    else if (name == "readings")
-      of.samples = value.get<int>();
-    else if (name == "temperature")
-      of.temperature = value.get<double>();
-    else if (name == "seed")
-      of.seed = value.get<std::uint64_t>();
-    else {
-      fail_usage(kOp,
-                 "judge_options must be template, dtype, rationale, readings, temperature or seed, "
-                 "but got {}",
-                 name);
-    }
-  }
-  return make_videoscore2_judge(of);
-#else
-  fail("no_libtorch", kOp,
-       "{} is a checkpoint, and this build has no libtorch: build with -DBESTREEL_TORCH=ON",
-       folder);
-#endif
-}
-
-JudgePtr make_judge(const Json& options, BestreelJudge host_judge) {
-  const Json& judge = options.at("judge");
-  if (judge.is_object()) {
-    return std::make_shared<HostJudge>(host_judge,
-                                       JudgeInfo{.id = judge.at("id").get<std::string>(),
-                                                 .name = judge.at("name").get<std::string>(),
-                                                 .reads_prompt = false});
-  }
-  const std::string spec = judge.get<std::string>();
-  if (spec == "pixels") return make_pixels_judge();
-  if (spec == "tinyworld-oracle") return tinyworld::make_oracle_judge();
-  if (!std::filesystem::is_directory(spec)) {
-    fail_usage(kOp,
-               "judge must be pixels, tinyworld-oracle, the folder of a VideoScore2 checkpoint or "
-               "a function, but "
-               "got {}, which is no folder",
-               spec);
-  }
-  return checkpoint_judge(spec, options);
-}
-
-StrategyPtr make_strategy(const Json& options) {
-  const auto seeds = options.at("seeds").get<std::vector<std::uint64_t>>();
-  const std::string name = options.at("strategy").get<std::string>();
-  if (name == "best-of-n") return best_of_n({.seeds = seeds});
-  if (name == "race") {
-    return race({.seeds = seeds,
-                 .steps = options.at("steps").get<int>(),
-                 .checks = options.at("checks").get<std::vector<int>>(),
-                 .lag = options.at("lag").get<int>()});
-  }
-  fail_usage(kOp,
-             "strategy must be best-of-n or race, but got {}: others need candidates that advance "
-             "together",
-             name);
+/// The recipe and the place of `options`, by the table of options.
+app::RunConfig config_of(const Json& options) {
+  return app::config_from_json(app::host_command(), kOp, options.at("recipe").dump(),
+                               options.at("place").dump());
 }
 
 std::unique_ptr<Session> make_session(const std::string& directory, const Json& options,
                                       BestreelJudge host_judge) {
-  SessionOptions of;
-  of.condition = {options.at("prompt").get<std::string>(),
-                  options.at("negative").get<std::string>()};
-  const Json& judge = options.at("judge");
-  of.settings.judges = {judge.is_object() ? judge.at("name").get<std::string>()
-                                          : judge.get<std::string>()};
-  of.settings.threads = options.at("threads").get<int>();
-  of.settings.versions =
-      fmt::format("{}; {}", cli::version_line(), options.at("versions").get<std::string>());
-  of.keep = mp4_sink(directory, {{"prompt", of.condition.prompt}});
-  of.overlap = options.at("overlap").get<bool>();
-  of.max_forwards = options.at("max_forwards").get<double>();
-  of.max_seconds = options.at("max_seconds").get<double>();
-  EngineCapabilities engine{.id = options.at("engine").get<std::string>(),
-                            .name = options.at("name").get<std::string>(),
+  const app::RunConfig config = config_of(options);
+  const Json& host = options.at("host");
+  EngineCapabilities engine{.id = host.at("engine").get<std::string>(),
+                            .name = host.at("name").get<std::string>(),
                             .scheduling = Scheduling::kSequential,
-                            .previews = options.at("previews").get<bool>(),
-                            .steps = options.at("steps").get<int>(),
-                            .forwards_per_step = options.at("forwards_per_step").get<double>()};
-  return std::make_unique<Session>(directory, std::move(engine), make_strategy(options),
-                                   std::vector{make_judge(options, host_judge)}, std::move(of));
+                            .previews = host.at("previews").get<bool>(),
+                            .steps = host.at("steps").get<int>(),
+                            .forwards_per_step = host.at("forwards_per_step").get<double>()};
+  std::vector<JudgePtr> judges;
+  if (host.contains("judge")) {
+    const Json& judge = host.at("judge");
+    judges.push_back(std::make_shared<HostJudge>(
+        host_judge, JudgeInfo{.id = judge.at("id").get<std::string>(),
+                              .name = judge.at("name").get<std::string>(),
+                              .reads_prompt = false}));
+  } else {
+    judges = app::make_judges(config);
+  }
+  return app::open_session(config, directory, engine, judges, {}, nullptr, "",
+                           host.at("versions").get<std::string>());
 }
 
 Json outcome_json(const Outcome& outcome, const CostTotals& ledger) {
@@ -228,8 +157,8 @@ BestreelSession* bestreel_open(const char* directory, const char* options_text,
                                BestreelJudge host_judge) {
   return guarded<BestreelSession*>(nullptr, [&] {
     const Json options = Json::parse(options_text);
-    const Rational fps{options.at("fps").at(0).get<std::int64_t>(),
-                       options.at("fps").at(1).get<std::int64_t>()};
+    const Json& rate = options.at("host").at("fps");
+    const Rational fps{rate.at(0).get<std::int64_t>(), rate.at(1).get<std::int64_t>()};
     auto session = make_session(directory, options, host_judge);
     Session* const waves = session.get();
     return new BestreelSession{

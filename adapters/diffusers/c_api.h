@@ -37,13 +37,16 @@ BESTREEL_API const char* bestreel_error_code(
 BESTREEL_API const char* bestreel_libtorch(void);
 
 /// Begins a run, or goes on with the one in `directory`. `options`:
-///   {"prompt", "negative", "judge": "pixels" | "tinyworld-oracle" | folder | {"id", "name"} of
-///   `host_judge`,
-///    "judge_options": {"template", "dtype", "rationale", "readings", "temperature", "seed"}, each
-///    optional, "strategy": "best-of-n" | "race", "seeds": [integer], "checks": [step] (race; [] =
-///    its own), "lag", "engine", "name": EngineCapabilities' id and name, "steps",
-///    "forwards_per_step", "previews": bool, "fps": [num, den], "threads", "versions", "overlap":
-///    bool, "max_forwards", "max_seconds": 0 = none}
+///   {"recipe": what decides the result: {"prompt", "negative_prompt", "strategy", "seeds":
+///              [integer], a strategy's and a judge's own options ("rungs", "lag", "samples", ...),
+///              "max_forwards", "max_seconds", "threads"},
+///    "place": {"judge": ["pixels" | "tinyworld-oracle" | folder], "template", "device", "overlap":
+///             "on" | "off", ...},
+///    "host": {"engine", "name": EngineCapabilities' id and name, "steps", "forwards_per_step",
+///             "previews": bool, "fps": [num, den], "versions", "judge": {"id", "name"} of
+///             `host_judge`, where it judges}}
+/// Keys, ranges and defaults are those of the command line's options (app/options.cpp), with
+/// underscores; an unknown one is refused with the nearest.
 BESTREEL_API BestreelSession* bestreel_open(const char* directory, const char* options,
                                             BestreelJudge host_judge);
 BESTREEL_API void bestreel_close(BestreelSession* session);

@@ -20,7 +20,7 @@ void write_report(const std::string& directory, const RunView& view, const Repor
   const std::vector<report::Clip> clips =
       report::prepare_clips(directory, view, options.single_file);
   write_file_atomically((std::filesystem::path(directory) / "report.html").string(),
-                        report::render(view, clips));
+                        report::render(view, clips, options.command));
 }
 
 }  // namespace bestreel

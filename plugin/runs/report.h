@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "core/base/export.h"
 #include "plugin/runs/run_view.h"
@@ -10,6 +11,7 @@ namespace bestreel {
 
 struct ReportOptions {
   bool single_file = false;  ///< videos inside the page as data: URIs; otherwise relative links
+  std::vector<std::string> command;  ///< that makes the run again, for "Make it again"; empty: none
 };
 
 /// Writes DIRECTORY/report.html atomically. Videos that browsers cannot play (by container and

@@ -132,10 +132,10 @@ std::string combination(const RunView& view) {
   return out + ", weights " + joined(weights, " : ");
 }
 
-Markup bottom(const Page& page) {
+Markup bottom(const Page& page, const std::vector<std::string>& command) {
   const RunSettings& settings = page.view.settings;
   std::vector<std::string> quoted;
-  for (const std::string& argument : settings.argv) quoted.push_back(shell_quote(argument));
+  for (const std::string& argument : command) quoted.push_back(shell_quote(argument));
   Markup out = html("<footer>\n");
   if (!quoted.empty()) {
     out += html(
@@ -249,7 +249,8 @@ Markup ranking_section(const Page& page) {
       measure(page.rewards.low), measure(page.rewards.high), heads, rows);
 }
 
-std::string render(const RunView& view, const std::vector<Clip>& clips) {
+std::string render(const RunView& view, const std::vector<Clip>& clips,
+                   const std::vector<std::string>& command) {
   const Page page(view, clips);
   Markup out = head(page);
   out += html("<body>\n<div class=\"page\">\n");
@@ -262,7 +263,7 @@ std::string render(const RunView& view, const std::vector<Clip>& clips) {
   out += failures_section(page);
   out += making_section(page);
   out += html("</main>\n");
-  out += bottom(page);
+  out += bottom(page, command);
   out += html("</div>\n<script>{}</script>\n</body>\n</html>\n",
               Markup{std::string(embedded::report_js)});
   return std::move(out.html);

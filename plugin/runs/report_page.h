@@ -47,7 +47,8 @@ Markup failures_section(const Page& page);
 /// Empty for a run that made no videos.
 Markup making_section(const Page& page);
 
-/// The whole document.
-std::string render(const RunView& view, const std::vector<Clip>& clips);
+/// The whole document; `command`: see ReportOptions.
+std::string render(const RunView& view, const std::vector<Clip>& clips,
+                   const std::vector<std::string>& command);
 
 }  // namespace bestreel::report

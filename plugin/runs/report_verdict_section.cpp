@@ -144,13 +144,13 @@ Markup noise_notes(const Page& page) {
     if (noise.within()) {
       out += html(
           "<p class=\"notice\"><b>Within the noise.</b> {} lead of {} is no larger than the "
-          "spread of repeated readings (\xC2\xB1{}): the judge cannot tell the two "
+          "spread of repeated samples (\xC2\xB1{}): the judge cannot tell the two "
           "apart.</p>\n",
           who, number(noise.lead), number(noise.spread));
     } else if (noise.spread > 0) {
       out += html(
           "<p class=\"certain\">{} lead of {} is {:.1f} times the spread of repeated "
-          "readings (\xC2\xB1{}).</p>\n",
+          "samples (\xC2\xB1{}).</p>\n",
           who, number(noise.lead), noise.lead / noise.spread, number(noise.spread));
     }
   }

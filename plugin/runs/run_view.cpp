@@ -58,7 +58,6 @@ std::vector<std::string> list_from(const Json& json) {
 Json settings_json(const RunSettings& settings) {
   Json json{
       {"command", settings.command},
-      {"argv", list_json(settings.argv)},
       {"prompt", bytes_json(settings.prompt)},
       {"judges", list_json(settings.judges)},
       {"judge_ids", list_json(settings.judge_ids)},
@@ -70,6 +69,8 @@ Json settings_json(const RunSettings& settings) {
   const auto add = [&](const char* name, const std::string& text) {
     if (!text.empty()) json[name] = bytes_json(text);
   };
+  add("recipe", settings.recipe);
+  add("place", settings.place);
   add("negative", settings.negative);
   add("engine", settings.engine);
   add("strategy", settings.strategy);
@@ -83,7 +84,6 @@ Json settings_json(const RunSettings& settings) {
 RunSettings settings_from(const Json& json) {
   RunSettings settings;
   settings.command = strictly_at<std::string>(json, "command");
-  settings.argv = list_from(json.at("argv"));
   settings.prompt = bytes_from(json.at("prompt"));
   settings.judges = list_from(json.at("judges"));
   settings.judge_ids = list_from(json.at("judge_ids"));
@@ -102,6 +102,8 @@ RunSettings settings_from(const Json& json) {
   const auto take = [&](const char* name, std::string& text) {
     if (json.contains(name)) text = bytes_from(json.at(name));
   };
+  take("recipe", settings.recipe);
+  take("place", settings.place);
   take("negative", settings.negative);
   take("engine", settings.engine);
   take("strategy", settings.strategy);

@@ -18,8 +18,10 @@ namespace bestreel {
 
 /// Written once, as the "run" event: what has to be equal for a resume.
 struct RunSettings {
-  std::string command;            ///< "rank", later "generate"
-  std::vector<std::string> argv;  ///< the command to make it again, argv[0] = "bestreel"
+  std::string command;  ///< "rank", later "generate"
+  /// What decided the result and where it was made, as the application wrote them (JSON); this
+  /// library keeps them and asks nothing of them. Empty: a host's run.
+  std::string recipe, place;
   std::string prompt;
   std::vector<std::string> judges;     ///< SPECs as given
   std::vector<std::string> judge_ids;  ///< JudgeInfo::id of each

@@ -45,7 +45,7 @@ std::string difference(const RunSettings& then, const RunSettings& now) {
     return differs("judge", joined(then.judge_ids), joined(now.judge_ids));
   }
   if (then.keep != now.keep) {
-    return differs("--keep",
+    return differs("--cascade",
                    then.keep.empty() ? "not given" : fmt::format("{}", fmt::join(then.keep, ",")),
                    now.keep.empty() ? "not given" : fmt::format("{}", fmt::join(now.keep, ",")));
   }

@@ -324,8 +324,8 @@ Int8Weights int8_weights(const Checkpoint& source, const std::string& digest) {
   }
   fail(
       code, "checkpoint",
-      "--weights int8 needs a place for its file, but {}: free some space, set XDG_CACHE_HOME to a "
-      "folder with room, or do without --weights int8",
+      "--quantize int8 needs a place for its file, but {}: free some space, set XDG_CACHE_HOME to a "
+      "folder with room, or do without --quantize int8",
       reasons);
 }
 

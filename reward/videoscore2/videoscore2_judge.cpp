@@ -40,7 +40,7 @@ at::Device device_of(const VideoScore2Options& options) { return nn::parse_devic
 void check(const VideoScore2Options& o) {
   current_isa();  // a wrong BESTREEL_ISA is refused before anything is read
   if (o.weights != "file" && o.weights != "int8")
-    fail_usage("score", "--weights must be file or int8 but got \"{}\"", o.weights);
+    fail_usage("score", "--quantize must be none or int8 but got \"{}\"", o.weights);
   if (o.folder.empty()) fail_usage("score", "the judge's folder must not be empty");
   if (o.threads < 0) fail_usage("score", "--threads must be at least 1 but got {}", o.threads);
   if (o.rationale < 0)

@@ -5,7 +5,7 @@
 
 For each test prompt the shipped generator makes n clips (20 steps, guidance 3). `bestreel rank` has `pixels` and
 the small judge judge them all, once; what a cascade would choose in which the small judge sees the best k of
-`pixels` follows from that (checked against `rank --keep`). The oracle says how good each choice really is.
+`pixels` follows from that (checked against `rank --cascade`). The oracle says how good each choice really is.
 Seconds are those of judging, as the runs recorded them.
 """
 
@@ -83,8 +83,8 @@ def main():
             truth = truths(prompt, videos)
             rewards, _ = rank(videos, prompt, args, work / f"all-{i}")
             costs.append(seconds_of(work / f"all-{i}"))
-            if i == 0:  # the arithmetic here is that of `rank --keep`
-                assert rank(videos, prompt, args, work / "keep", "--keep", 3)[1] == cascade(rewards, 3)
+            if i == 0:  # the arithmetic here is that of `rank --cascade`
+                assert rank(videos, prompt, args, work / "keep", "--cascade", 3)[1] == cascade(rewards, 3)
             chance.append(np.mean(list(truth.values())))
             oracle.append(max(truth.values()))
             picked.setdefault("the small judge on all", []).append(truth[best(rewards, 1, rewards)])

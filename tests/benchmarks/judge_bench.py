@@ -110,12 +110,12 @@ def drift(args):
         judge = pathlib.Path(work, "judge")
         shutil.copytree(root / "examples/tinyworld/checkpoints/judge", judge)
 
-        def scores(weights, rationale):
+        def scores(quantize, rationale):
             probabilities, expected, digits = [], [], []
             for label, path in zip(labels, paths):
                 done = subprocess.run(
                     [program, "score", path, "--prompt", label["prompt"], "--judge", judge, "--json", "--threads",
-                     str(args.threads), "--rationale", rationale, "--dtype", args.dtype, "--weights", weights],
+                     str(args.threads), "--rationale", rationale, "--dtype", args.dtype, "--quantize", quantize],
                     check=True, capture_output=True, text=True, env=environment)
                 rows = json.loads(done.stdout)["dimensions"]
                 probabilities.append([row["probabilities"] for row in rows])
@@ -124,7 +124,7 @@ def drift(args):
             return np.array(probabilities), np.array(expected), np.array(digits)
 
         for rationale in ("none", "160"):
-            p0, e0, d0 = scores("file", rationale)
+            p0, e0, d0 = scores("none", rationale)
             p1, e1, d1 = scores("int8", rationale)
             rho = [np.mean([spearmanr(truth[:, k], e[:, k]).statistic for k in range(truth.shape[1])])
                    for e in (e0, e1)]

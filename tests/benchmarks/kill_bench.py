@@ -29,7 +29,7 @@ STRATEGIES = {
     "best-of-n": [],
     "halving": ["--rungs", "2,4"],
     "race": ["--rungs", "2,4"],
-    "rerank": ["--judge", CHECKPOINTS / "judge", "--keep", "2"],
+    "rerank": ["--judge", CHECKPOINTS / "judge", "--cascade", "2"],
 }
 
 

@@ -1,4 +1,4 @@
-"""Cascades of judges: cheap ones on all, dear ones on the survivors."""
+"""Cascades of judges: cheap ones on all, expensive ones on the survivors."""
 
 import json
 import os
@@ -22,10 +22,10 @@ def worlds(binaries, tmp_path_factory):
 
 
 def cascade(inputs, out, *more, keep="2"):
-    return ["rank", *inputs, "-p", PROMPT, "-j", "pixels", "-j", "tinyworld-oracle", "--keep", keep, "--out", out, *more]
+    return ["rank", *inputs, "-p", PROMPT, "-j", "pixels", "-j", "tinyworld-oracle", "--cascade", keep, "--out", out, *more]
 
 
-def test_the_dear_judge_sees_the_survivors_alone(bestreel, worlds, tmp_path):
+def test_the_expensive_judge_sees_the_survivors_alone(bestreel, worlds, tmp_path):
     done = bestreel(*cascade([worlds], tmp_path / "run", "--json"))
     assert done.returncode == 0, done.stderr
     *rows, last = map(json.loads, done.stdout.splitlines())
@@ -66,28 +66,28 @@ def test_killed_and_resumed_it_ends_the_same(bestreel, program, worlds, tmp_path
     exports = [bestreel("export", tmp_path / name, "--format", "jsonl").stdout for name in ("whole", "killed")]
     assert exports[0] == exports[1] and exports[0]
     done = bestreel(*cascade([worlds], tmp_path / "killed", "--threads", 1, keep="3"))
-    assert done.returncode == 1 and "--keep was 2 and is now 3" in done.stderr
+    assert done.returncode == 1 and "--cascade was 2 and is now 3" in done.stderr
 
 
 def test_generate_judges_its_survivors_alone(bestreel, tmp_path):
-    options = tiny.options("--steps", 2, "--judge", "pixels") + ["--judge", "tinyworld-oracle", "--keep", 1]
+    options = tiny.options("--steps", 2, "--judge", "pixels") + ["--judge", "tinyworld-oracle", "--cascade", 1]
     done = bestreel("generate", *options, "-n", 2, "--prompt", tiny.PROMPT, "--out", tmp_path / "run")
     assert done.returncode == 0, done.stderr
     rows = tiny.export(bestreel, tmp_path / "run")
     assert [row["judged_by"] for row in sorted(rows, key=lambda row: row["rank"])] == ["tinyworld-oracle/1", "pixels/1"]
     assert "handed on" in done.stdout
     done = bestreel("generate", *options, "-n", 2, "--prompt", tiny.PROMPT, "--out", tmp_path / "b", "--strategy", "race")
-    assert done.returncode == 2 and "keep belongs to" in done.stderr
+    assert done.returncode == 2 and "cascade belongs to" in done.stderr
 
 
 @pytest.mark.parametrize("more, words", [
-    (["-j", "pixels", "--keep", "2"], "at least two judges"),
-    (["-j", "pixels", "-j", "pixels", "--keep", "3,2"], "one count for every judge but the last"),
-    (["-j", "pixels", "-j", "pixels", "-j", "pixels", "--keep", "2,3"], "must not grow"),
-    (["-j", "pixels", "-j", "pixels", "--keep", "0"], "at least 1"),
-    (["-j", "pixels", "-j", "pixels", "--keep", "two"], "such as 8,3"),
-    (["-j", "pixels", "-j", "pixels", "--keep", "2,"], "such as 8,3"),
-    (["-j", "pixels", "-j", "pixels", "--keep", "2", "--combine", "weights"], "not combined"),
+    (["-j", "pixels", "--cascade", "2"], "at least two judges"),
+    (["-j", "pixels", "-j", "pixels", "--cascade", "3,2"], "one count for every judge but the last"),
+    (["-j", "pixels", "-j", "pixels", "-j", "pixels", "--cascade", "2,3"], "must not grow"),
+    (["-j", "pixels", "-j", "pixels", "--cascade", "0"], "at least 1"),
+    (["-j", "pixels", "-j", "pixels", "--cascade", "two"], "such as 8,3"),
+    (["-j", "pixels", "-j", "pixels", "--cascade", "2,"], "such as 8,3"),
+    (["-j", "pixels", "-j", "pixels", "--cascade", "2", "--combine", "weights"], "not combined"),
 ])
 def test_wrong_counts_are_refused(bestreel, worlds, tmp_path, more, words):
     done = bestreel("rank", worlds, "-p", PROMPT, *more, "--out", tmp_path / "run")

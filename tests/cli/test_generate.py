@@ -68,10 +68,10 @@ def test_lossless_keeps_the_engines_own_frames(bestreel, binaries, finished, tmp
 
 
 def test_rerank_shows_each_judges_rewards_apart(bestreel, tmp_path):
-    """The dear judge gives less to everyone and still decides: a column each, its own come first."""
+    """The expensive judge gives less to everyone and still decides: a column each, its own come first."""
     run = tmp_path / "run"
     done = bestreel("generate", *options("--steps", 2), "--judge", "pixels", "-p", PROMPT, "-n", 3, "--strategy",
-                    "rerank", "--keep", 2, "--out", run)
+                    "rerank", "--cascade", 2, "--out", run)
     assert done.returncode == 0, done.stderr
     head, *rows = [line.split() for line in done.stdout.splitlines()[:4]]
     assert head[:4] == ["rank", "video", "reward:2", "reward:1"]
@@ -137,7 +137,7 @@ def test_many_prompts_go_on_after_a_failed_one(bestreel, tmp_path):
 @pytest.mark.parametrize("arguments, code, words", [
     (["--n", 0], 2, "n must be between 1 and"),
     (["--size", "63x64"], 2, "multiple of"),
-    (["--size", "0x64"], 2, "multiple of"),
+    (["--size", "0x64"], 2, "WIDTHxHEIGHT"),
     (["--size", "64"], 2, "WIDTHxHEIGHT"),
     (["--judge-threads", 0], 2, "judge-threads must be between 1 and"),
     (["--frames", 16], 2, "k + 1"),

@@ -117,7 +117,7 @@ def test_a_run_obeys(bestreel, large_judge, clip, tmp_path):
     (["--judge", sizes.GENERATOR, "--memory", "24G"], "config.json"),
     (["--model", sizes.GENERATOR, "--size", "63x64", "--frames", "17"], "multiple"),
     (["--judge", "pixels", "--size", "wide"], "WIDTHxHEIGHT"),
-    (["--judge", "pixels", "--judge", "pixels", "--keep", "1,2"], "keep"),
+    (["--judge", "pixels", "--judge", "pixels", "--cascade", "1,2"], "cascade must"),
 ])
 def test_bad_input_is_refused_with_a_sentence(bestreel, arguments, words):
     done = bestreel("plan", *arguments)

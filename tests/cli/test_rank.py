@@ -159,10 +159,10 @@ def test_single_file_report_holds_the_videos(bestreel, small_videos, tmp_path):
 
 
 def test_ranking_by_two_judges(bestreel, small_videos, tmp_path):
-    done = bestreel(*rank_arguments([small_videos], tmp_path / "run", "--judge", "pixels", "--weights", "1,2"))
+    done = bestreel(*rank_arguments([small_videos], tmp_path / "run", "--judge", "pixels", "--judge-weights", "1,2"))
     assert done.returncode == 0, done.stderr
     assert "1:visual_quality" in done.stdout and "2:visual_quality" in done.stdout
-    assert bestreel(*rank_arguments([small_videos], tmp_path / "x", "--weights", "1,2")).returncode == 2
+    assert bestreel(*rank_arguments([small_videos], tmp_path / "x", "--judge-weights", "1,2")).returncode == 2
 
 
 def test_a_second_process_is_refused(bestreel, program, small_videos, tmp_path):

@@ -66,7 +66,7 @@ def test_scores_do_not_depend_on_company(bestreel, small_videos):
         (["a.mp4", "--prompt", "x", "--judge", "pixels", "--nonsense"], "nonsense"),
         (["a.mp4", "--prompt", "x", "--judge", "pixels", "--threads", "0"], "threads"),
         (["a.mp4", "--prompt", "x", "--judge", "pixels", "--device", "gpu"], "[device] device must be"),
-        (["a.mp4", "--prompt", "x", "--judge", "pixels", "--weights", "int4"], "weights must be int8"),
+        (["a.mp4", "--prompt", "x", "--judge", "pixels", "--quantize", "int4"], "quantize must be none or int8"),
     ],
 )
 def test_usage_is_a_sentence(bestreel, arguments, sentence):
@@ -155,9 +155,9 @@ def test_int8_weights_are_another_judge(bestreel, small_videos, tmp_path):
     assert done.returncode == 1 and "BESTREEL_ISA must be one of" in done.stderr
     plain, said = score()
     assert "int8" not in said
-    first, said = score("--weights", "int8")
+    first, said = score("--quantize", "int8")
     assert f"converting the weights to int8, once: {judge}" in said
-    again, said = score("--weights", "int8")
+    again, said = score("--quantize", "int8")
     assert said == ""
     for a, b, c in zip(plain["dimensions"], first["dimensions"], again["dimensions"]):
         assert a["expected"] == pytest.approx(b["expected"], abs=0.3) and a["expected"] != b["expected"]

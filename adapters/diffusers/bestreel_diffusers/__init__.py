@@ -38,6 +38,10 @@ class Outcome:
     judgements: int
 
 
+# Of a judge's options those that say where something lies or how fast it goes.
+PLACES = ("template", "device", "judge_slots")
+
+
 def _new_directory():
     number = 1
     while os.path.lexists(path := f"bestreel-run-{number:03}"):
@@ -83,7 +87,8 @@ def best_of_n(pipe, prompt, n, judge, *, strategy="best-of-n", seeds=None, out=N
     out       the run's directory, a new bestreel-run-NNN if not given; the same call on it goes on where it broke off
     fps       of the videos: an integer or a Fraction
     preview   function (pipe, x0 estimate) -> (T, H, W, 3) uint8, for `race`; known for Wan
-    judge_options   of VideoScore2: template, dtype, rationale, readings, temperature, seed
+    judge_options   of the judge, as on the command line: template, dtype, rationale, samples, temperature,
+              judge_seed, quantize
     overlap   judge while the next candidate is denoised; on a CPU both would share the cores
     max_forwards, max_seconds   0: no limit; else the run ends there with the best so far
 
@@ -101,16 +106,27 @@ def best_of_n(pipe, prompt, n, judge, *, strategy="best-of-n", seeds=None, out=N
         raise usage(f"race must see previews, which needs a scheduler that predicts flow and Wan's decoder, but got "
                     f"{host.kind}: pass preview=function(pipe, x0) -> frames for another decoder, or use best-of-n")
     fps = [rate.numerator, rate.denominator]
+    named = _judge_option(judge)
+    recipe = {
+        "prompt": prompt, "negative_prompt": call.get("negative_prompt") or "",
+        "strategy": strategy, "seeds": seeds, "rungs": list(checks), "lag": lag or None,
+        "threads": torch.get_num_threads(),
+        "max_forwards": max_forwards or None, "max_seconds": max_seconds or None,
+    }
+    place = {"judge": [] if isinstance(named, dict) else [named], "overlap": "on" if overlap else "off"}
+    for name, value in (judge_options or {}).items():
+        if name in recipe or name in place:
+            raise usage(f"judge_options must be options of the judge, but got {name}")
+        (place if name in PLACES else recipe)[name] = value
     options = {
-        "prompt": prompt, "negative": call.get("negative_prompt") or "",
-        "judge": _judge_option(judge), "judge_options": judge_options or {},
-        "strategy": strategy, "seeds": seeds, "checks": list(checks), "lag": lag,
-        "engine": host.identity(fps), "name": f"diffusers' {host.kind}", "steps": host.steps,
-        "forwards_per_step": host.forwards_per_step, "previews": host.preview is not None,
-        "fps": fps, "threads": torch.get_num_threads(), "overlap": overlap,
-        "versions": f"diffusers {diffusers.__version__}; transformers {transformers.__version__}; "
-                    f"torch {torch.__version__}; {pipe.device}",
-        "max_forwards": max_forwards, "max_seconds": max_seconds,
+        "recipe": recipe, "place": place,
+        "host": {
+            "engine": host.identity(fps), "name": f"diffusers' {host.kind}", "steps": host.steps,
+            "forwards_per_step": host.forwards_per_step, "previews": host.preview is not None, "fps": fps,
+            "versions": f"diffusers {diffusers.__version__}; transformers {transformers.__version__}; "
+                        f"torch {torch.__version__}; {pipe.device}",
+            **({"judge": named} if isinstance(named, dict) else {}),
+        },
     }
     directory = os.path.abspath(out if out is not None else _new_directory())
     with Session(directory, options, judge) as session:

@@ -15,7 +15,8 @@ using testing::judgement;
 RunSettings settings(std::size_t judges = 1) {
   RunSettings result;
   result.command = "rank";
-  result.argv = {"bestreel", "rank", "a \xFF.mp4"};
+  result.recipe = R"({"command":"rank"})";
+  result.place = "a \xFF.mp4";
   result.prompt = "a prompt";
   for (std::size_t j = 0; j < judges; ++j) {
     result.judges.push_back("pixels");
@@ -55,7 +56,7 @@ TEST(RunView, ProjectsEvents) {
   EXPECT_EQ(view.candidates[0].rank, 1);
   EXPECT_EQ(view.candidates[3].rank, 0);
   EXPECT_FALSE(view.finished);
-  EXPECT_EQ(view.settings.argv[2], "a \xFF.mp4") << "a path may hold any bytes";
+  EXPECT_EQ(view.settings.place, "a \xFF.mp4") << "a path may hold any bytes";
   EXPECT_EQ(view.candidates[0].video.fps.num, 30000);
   EXPECT_TRUE(project({run_event(settings()), finished_event("")}).finished);
 }

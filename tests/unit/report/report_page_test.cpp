@@ -111,21 +111,22 @@ TEST_F(PageTest, PromptAndSettings) {
 
 /// The command on the page, pasted into a shell, gives the arguments of the run byte by byte.
 TEST_F(PageTest, CommandCanBePasted) {
-  view_.settings.argv = {"bestreel",
-                         "rank",
-                         "--prompt",
-                         "it's a \"dog\" & $HOME `x` \\ *",
-                         "two\nlines\tand tabs",
-                         "",
-                         "caf\xC3\xA9.mp4",
-                         "bad\xFF"
-                         "a\xC3.mp4",
-                         "evil\xE2\x80\xAEgpj.mp4",
-                         "~/x",
-                         "a=b",
-                         "'\x1b[31m\\'"};
-  const std::string command = unescaped(between(page(), "<code id=\"command\">", "</code>"));
-  EXPECT_EQ(arguments_in_bash(command, (root_ / "script").string()), view_.settings.argv);
+  const std::vector<std::string> command_line{"bestreel",
+                                              "rank",
+                                              "--prompt",
+                                              "it's a \"dog\" & $HOME `x` \\ *",
+                                              "two\nlines\tand tabs",
+                                              "",
+                                              "caf\xC3\xA9.mp4",
+                                              "bad\xFF"
+                                              "a\xC3.mp4",
+                                              "evil\xE2\x80\xAEgpj.mp4",
+                                              "~/x",
+                                              "a=b",
+                                              "'\x1b[31m\\'"};
+  const std::string command =
+      unescaped(between(page({.command = command_line}), "<code id=\"command\">", "</code>"));
+  EXPECT_EQ(arguments_in_bash(command, (root_ / "script").string()), command_line);
   EXPECT_EQ(command.rfind("bestreel rank --prompt 'it'\\''s a", 0), 0u);
 }
 
@@ -143,8 +144,7 @@ TEST_F(PageTest, EscapesHostileText) {
   add("c" + evil, Failure{evil, evil});
   view_.settings.prompt = view_.settings.versions = evil;
   view_.settings.judges = view_.settings.judge_ids = {evil};
-  view_.settings.argv = {"bestreel", evil};
-  const std::string html = page();
+  const std::string html = page({.command = {"bestreel", evil}});
   EXPECT_EQ(count_of(html, "<script"), 1u);
   EXPECT_EQ(count_of(html, "<style"), 1u);
   EXPECT_EQ(count_of(html, "<img"), 0u);

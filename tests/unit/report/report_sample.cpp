@@ -58,8 +58,6 @@ void write_sample(const std::string& directory, bool single) {
   view.settings.prompt = "A red ball rolls over " + std::string(120, 'x');
   view.settings.judges = {"videoscore2:/models/" + std::string(80, 'm'), "pixels"};
   view.settings.judge_ids = {"videoscore2-1", "pixels-1"};
-  view.settings.argv = {"bestreel", "rank", "--prompt", view.settings.prompt,
-                        std::string(150, 'f')};
   view.settings.versions = std::string(200, 'v');
   const std::vector<std::string> names{"one #1.mp4", "two 50% ?.mp4",
                                        std::string(120, 'n') + ".mp4"};
@@ -77,7 +75,10 @@ void write_sample(const std::string& directory, bool single) {
   view.winner = view.candidates[0].id;
   view.finished = true;
   view.seconds = 12;
-  write_report(directory, view, {.single_file = single});
+  write_report(
+      directory, view,
+      {.single_file = single,
+       .command = {"bestreel", "rank", "--prompt", view.settings.prompt, std::string(150, 'f')}});
 }
 
 }  // namespace

@@ -115,26 +115,25 @@ TEST_F(VerdictTest, Tie) {
   EXPECT_NE(text.find("a.mp4 is named first because ties go by name."), std::string::npos);
 }
 
-/// The lead is compared with the spread of both videos' readings: sqrt(0.4^2 + 0.4^2) = 0.57.
+/// The lead is compared with the spread of both videos' samples: sqrt(0.4^2 + 0.4^2) = 0.57.
 TEST_F(VerdictTest, WithinTheNoise) {
   two(0.4);
   EXPECT_NE(
       text_of(page()).find("Within the noise. The lead of 0.42 is no larger than the spread of "
-                           "repeated readings (\u00b10.57)"),
+                           "repeated samples (\u00b10.57)"),
       std::string::npos);
 }
 
-/// A lead beyond the spread is given as its multiple; without readings nothing is said of noise.
+/// A lead beyond the spread is given as its multiple; without samples nothing is said of noise.
 TEST_F(VerdictTest, BeyondTheNoise) {
   two(0.1);
   const std::string text = text_of(page());
-  EXPECT_NE(
-      text.find("The lead of 0.42 is 3.0 times the spread of repeated readings (\u00b10.14)."),
-      std::string::npos);
+  EXPECT_NE(text.find("The lead of 0.42 is 3.0 times the spread of repeated samples (\u00b10.14)."),
+            std::string::npos);
   EXPECT_EQ(text.find("Within the noise"), std::string::npos);
   view_.candidates.clear();
   two(0);
-  EXPECT_EQ(text_of(page()).find("repeated readings"), std::string::npos);
+  EXPECT_EQ(text_of(page()).find("repeated samples"), std::string::npos);
 }
 
 /// With several judges each gives its reasons under its own name, and the unit of the reward is
@@ -157,7 +156,7 @@ TEST_F(VerdictTest, SeveralJudges) {
   // As a weighted mean 3 : 1 the spread is 3/4 of the one judge's.
   view_.settings.combination = Combination::kWeights;
   view_.settings.weights = {3, 1};
-  EXPECT_NE(text_of(page()).find("The lead of 0.50 is 4.7 times the spread of repeated readings "
+  EXPECT_NE(text_of(page()).find("The lead of 0.50 is 4.7 times the spread of repeated samples "
                                  "(\u00b10.11)."),
             std::string::npos);
 }

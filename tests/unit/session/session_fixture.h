@@ -74,7 +74,6 @@ class SessionFixture : public StoreFixture {
   static SessionOptions options_for(const std::string& directory) {
     SessionOptions options;
     options.settings.command = "generate";
-    options.settings.argv = {"bestreel", "generate"};
     options.settings.judges = options.settings.judge_ids = {"fake/1"};
     options.settings.threads = 1;
     options.settings.versions = "test";

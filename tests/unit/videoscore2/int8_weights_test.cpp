@@ -146,7 +146,7 @@ TEST_F(Int8File, NoPlaceIsAClearError) {
   testing::internal::GetCapturedStderr();
   EXPECT_EQ(code, "write_failed");
   for (const std::string& part :
-       {beside().string(), cached().string(), std::string("--weights int8")})
+       {beside().string(), cached().string(), std::string("--quantize int8")})
     EXPECT_NE(said.find(part), std::string::npos) << said;
   EXPECT_EQ(std::distance(fs::directory_iterator(folder_ / "judge"), {}), 1);
 }

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string>
 
-namespace bestreel::cli {
+namespace bestreel::app {
 
 /// Several lines: build, instruction set, library versions.
 std::string version_text();
@@ -18,4 +18,4 @@ int usable_cores();
 std::uint64_t usable_memory();
 std::uint64_t free_disk(const std::string& folder);
 
-}  // namespace bestreel::cli
+}  // namespace bestreel::app

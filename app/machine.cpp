@@ -1,4 +1,4 @@
-#include "cli/machine.h"
+#include "app/machine.h"
 
 #include <sched.h>
 #include <sqlite3.h>
@@ -16,13 +16,13 @@ extern "C" {
 #include <libavformat/avformat.h>
 }
 
-#include "cli/build_info.h"
+#include "app/build_info.h"
 #include "core/base/fail.h"
 #ifdef BESTREEL_WITH_TORCH
 #include "core/nn/runtime.h"
 #endif
 
-namespace bestreel::cli {
+namespace bestreel::app {
 namespace {
 
 std::string best_instruction_set() {
@@ -105,4 +105,4 @@ std::uint64_t free_disk(const std::string& folder) {
   return static_cast<std::uint64_t>(info.f_bavail) * info.f_frsize;
 }
 
-}  // namespace bestreel::cli
+}  // namespace bestreel::app
