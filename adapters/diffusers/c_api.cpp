@@ -1,12 +1,11 @@
 #include "adapters/diffusers/c_api.h"
 
-#include <algorithm>
 #include <array>
-#include <cstring>
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <vector>
 
+#include "adapters/diffusers/handle.h"
 #include "app/generation.h"
 #include "app/judges.h"
 #include "app/run_config.h"
@@ -19,56 +18,11 @@
 using namespace bestreel;
 using Json = nlohmann::ordered_json;
 
-struct BestreelSession {
-  std::string directory;
-  Rational fps;
-  std::unique_ptr<Session> session;
-  std::string answer;  ///< what the last call returned
-};
+using c_face::answer;
+using c_face::guarded;
+using c_face::kOp;
 
 namespace {
-
-constexpr const char* kOp = "best_of_n";
-
-thread_local std::string last_error, last_code;
-
-/// `failed` where `work` throws, and the sentence for bestreel_error().
-template <typename Value, typename Work>
-Value guarded(Value failed, Work&& work) {
-  try {
-    return work();
-  } catch (const Error& error) {
-    last_error = error.what();
-    last_code = error.code();
-  } catch (const std::bad_alloc&) {
-    last_error = fmt::format(
-        "[{}] there is not enough memory: ask for fewer frames or a smaller picture", kOp);
-    last_code = "out_of_memory";
-  } catch (const std::exception& error) {
-    last_error = fmt::format("[{}] {}: please report this", kOp, error.what());
-    last_code = "engine_failed";
-  }
-  return failed;
-}
-
-/// The host's frames (count, height, width, 3) as a video that owns a copy.
-VideoPtr copy_in(const std::uint8_t* frames, std::int64_t count, std::int64_t height,
-                 std::int64_t width, Rational fps) {
-  if (frames == nullptr || count < 1 || height < 1 || width < 1) {
-    fail_usage(kOp, "frames must be at least one picture, but got {} of {} x {}", count, width,
-               height);
-  }
-  const std::int64_t bytes = count * height * width * 3;
-  const std::shared_ptr<std::uint8_t[]> own(new std::uint8_t[static_cast<std::size_t>(bytes)]);
-  std::memcpy(own.get(), frames, static_cast<std::size_t>(bytes));
-  return video_from_frames({own.get(),
-                            DType::kUInt8,
-                            {},
-                            {count, 3, height, width},
-                            {height * width * 3, 1, width * 3, 3},
-                            own},
-                           fps);
-}
 
 /// A function of the host's as a judge.
 class HostJudge final : public Judge {
@@ -190,9 +144,6 @@ Json outcome_json(const Outcome& outcome, const CostTotals& ledger) {
 
 }  // namespace
 
-const char* bestreel_error() { return last_error.c_str(); }
-const char* bestreel_error_code() { return last_code.c_str(); }
-
 const char* bestreel_libtorch() {
 #ifdef BESTREEL_WITH_TORCH
   static const std::string version = nn::runtime_version();
@@ -209,86 +160,25 @@ BestreelSession* bestreel_open(const char* directory, const char* options_text,
     const Json& rate = options.at("host").at("fps");
     const Rational fps{rate.at(0).get<std::int64_t>(), rate.at(1).get<std::int64_t>()};
     auto session = make_session(directory, options, host_judge);
-    return new BestreelSession{directory, fps, std::move(session), ""};
+    Session* const waves = session.get();
+    return new BestreelSession{
+        .fps = fps,
+        .callback = waves,
+        .next_wave = [waves] { return waves->next_wave(); },
+        .directory = directory,
+        .session = std::move(session),
+    };
   });
 }
 
 void bestreel_close(BestreelSession* session) { delete session; }
 
-const char* bestreel_next_wave(BestreelSession* s) {
-  return guarded<const char*>(nullptr, [&] {
-    Json wave = Json::array();
-    for (const Start& start : s->session->next_wave()) {
-      const Noise* noise = start.state.noise();
-      const auto* seed = noise != nullptr ? std::get_if<Noise::Seed>(&noise->form()) : nullptr;
-      if (seed == nullptr) fail_usage(kOp, "noise must be a seed, but got {}", start.state.text());
-      wave.push_back({{"id", start.id}, {"seed", seed->seed}});
-    }
-    s->answer = wave.dump();
-    return s->answer.c_str();
-  });
-}
-
-int bestreel_next_stop(BestreelSession* s, int step) {
-  return guarded(-1, [&] { return s->session->next_stop(step); });
-}
-
-int bestreel_grant(BestreelSession* s, int64_t id, int from, int to) {
-  return guarded(-1, [&] { return s->session->request_steps(id, from, to) ? 1 : 0; });
-}
-
-int bestreel_advanced(BestreelSession* s, int64_t id, int step, double forwards, double seconds,
-                      int64_t peak_bytes) {
-  return guarded(-1, [&] {
-    s->session->on_steps_done(id, step, {forwards, seconds, peak_bytes});
-    return 0;
-  });
-}
-
-int bestreel_wants_preview(BestreelSession* s, int64_t id, int step) {
-  return guarded(-1, [&] { return s->session->wants_preview(id, step) ? 1 : 0; });
-}
-
-int bestreel_preview(BestreelSession* s, int64_t id, int step, const uint8_t* frames, int64_t count,
-                     int64_t height, int64_t width, double seconds) {
-  return guarded(-1, [&] {
-    s->session->preview(id, step, copy_in(frames, count, height, width, s->fps), {0, seconds, 0});
-    return 0;
-  });
-}
-
-int bestreel_decide(BestreelSession* s, int64_t id, int step) {
-  return guarded(-1, [&] {
-    const std::vector<Assignment> assignments = s->session->resample_at(step);
-    return std::any_of(assignments.begin(), assignments.end(),
-                       [&](const Assignment& assignment) { return assignment.id == id; })
-               ? 1
-               : 0;
-  });
-}
-
-int bestreel_finished(BestreelSession* s, int64_t id, const uint8_t* frames, int64_t count,
-                      int64_t height, int64_t width, double seconds) {
-  return guarded(-1, [&] {
-    s->session->finished(id, copy_in(frames, count, height, width, s->fps), {0, seconds, 0});
-    return 0;
-  });
-}
-
-int bestreel_failed(BestreelSession* s, int64_t id, int step, const char* code,
-                    const char* sentence, double forwards, double seconds) {
-  return guarded(-1, [&] {
-    s->session->failed(id, step, {code, sentence}, {forwards, seconds, 0});
-    return 0;
-  });
-}
-
 const char* bestreel_finish(BestreelSession* s) {
   return guarded<const char*>(nullptr, [&] {
     const Outcome outcome = s->session->finish();
     write_report(s->directory, outcome.view);
-    s->answer = outcome_json(outcome, s->session->ledger())
-                    .dump(-1, ' ', false, Json::error_handler_t::replace);
-    return s->answer.c_str();
+    answer = outcome_json(outcome, s->session->ledger())
+                 .dump(-1, ' ', false, Json::error_handler_t::replace);
+    return answer.c_str();
   });
 }

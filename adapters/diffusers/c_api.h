@@ -6,7 +6,9 @@
 //
 // The methods of a session are SamplerCallback's (plugin/engine.h) under their own names. Functions
 // that return int give -1, and those that return a pointer NULL, where something went wrong: then
-// error() and error_code() say what. One thread at a time may call a session.
+// error() and error_code() of the calling thread say what. A text that is returned is valid until
+// the thread's next call. Several threads may call a session as SamplerCallback says; open, close,
+// next_wave and finish are for one.
 #pragma once
 
 #include <stddef.h>
@@ -49,27 +51,42 @@ BESTREEL_API BestreelSession* bestreel_open(const char* directory, const char* o
                                             BestreelJudge host_judge);
 BESTREEL_API void bestreel_close(BestreelSession* session);
 
-/// [{"id", "seed"}]; empty: no more. Valid until the session's next call.
+// ---- SamplerCallback, method by method; times in seconds, memory in bytes, 0 = not known
+// ---------
+
+/// [{"id", "prompt", "negative", "state": as State::text(), such as "seed(7)", "draft": bool,
+///   "label"}]; empty: no more.
 BESTREEL_API const char* bestreel_next_wave(BestreelSession* session);
 BESTREEL_API int bestreel_next_stop(BestreelSession* session, int step);
-BESTREEL_API int bestreel_grant(BestreelSession* session, int64_t id, int from,
-                                int to);  ///< 1 or 0
-BESTREEL_API int bestreel_advanced(BestreelSession* session, int64_t id, int step, double forwards,
+BESTREEL_API int bestreel_restored(BestreelSession* session, int64_t id, double forwards,
                                    double seconds, int64_t peak_bytes);
-BESTREEL_API int bestreel_wants_preview(BestreelSession* session, int64_t id,
-                                        int step);  ///< 1 or 0
-/// Frames are copied: uint8 RGB (count, height, width, 3).
+BESTREEL_API int bestreel_request_steps(BestreelSession* session, int64_t id, int from,
+                                        int to);                                    ///< 1 or 0
+BESTREEL_API int bestreel_stepped(BestreelSession* session, int64_t id, int step);  ///< 1: go on; 0
+BESTREEL_API int bestreel_on_steps_done(BestreelSession* session, int64_t id, int step,
+                                        double forwards, double seconds, int64_t peak_bytes);
+BESTREEL_API int bestreel_keep_state(BestreelSession* session, int64_t id, int step);  ///< 1 or 0
+/// null, or {"lookahead": steps, "decoder": "preview" | "full"}.
+BESTREEL_API const char* bestreel_wants_preview(BestreelSession* session, int64_t id, int step);
+/// Frames are copied: uint8 RGB (count, height, width, 3). `forwards`: of a lookahead.
 BESTREEL_API int bestreel_preview(BestreelSession* session, int64_t id, int step,
                                   const uint8_t* frames, int64_t count, int64_t height,
-                                  int64_t width, double seconds);
-BESTREEL_API int bestreel_decide(BestreelSession* session, int64_t id,
-                                 int step);  ///< 1: `id` goes on; 0
+                                  int64_t width, double forwards, double seconds);
+/// A preview that could not be made.
+BESTREEL_API int bestreel_preview_failed(BestreelSession* session, int64_t id, int step,
+                                         const char* code, const char* sentence, double forwards,
+                                         double seconds);
+/// Who goes on: [{"id", "parent", "key": integer of 64 bits}].
+BESTREEL_API const char* bestreel_resample_at(BestreelSession* session, int step);
+/// The same for one of several threads that run one wave: `ids`, `count` of them, are its own.
+BESTREEL_API const char* bestreel_arrive(BestreelSession* session, const int64_t* ids, size_t count,
+                                         int step);
 BESTREEL_API int bestreel_finished(BestreelSession* session, int64_t id, const uint8_t* frames,
                                    int64_t count, int64_t height, int64_t width, double seconds);
 BESTREEL_API int bestreel_failed(BestreelSession* session, int64_t id, int step, const char* code,
                                  const char* sentence, double forwards, double seconds);
 
-/// Selects, writes best.mp4 and report.html. Valid until the session's next call:
+/// Selects, writes best.mp4 and report.html:
 ///   {"winner": name or "", "forwards", "judgements", "candidates": [{"name", "noise", "end",
 ///   "step", "reason",
 ///    "previews": count, and where it was finished "path", "rank", "reward": number or null,

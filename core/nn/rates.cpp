@@ -1,6 +1,5 @@
 #include "core/nn/rates.h"
 
-#include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/conv2d.h>
 #include <ATen/ops/mm.h>
@@ -11,6 +10,8 @@
 
 #include <chrono>
 #include <fstream>
+
+#include "core/nn/runtime.h"
 
 namespace bestreel::nn {
 namespace {
@@ -34,7 +35,7 @@ double fastest(const Work& work) {
 
 Rates measure_rates(int threads) {
   const c10::InferenceMode no_grad;
-  at::set_num_threads(threads);
+  set_threads(threads);
   constexpr std::int64_t kRows = 256, kSide = 2048, kTall = 16384;
   Rates rates;
   {
@@ -48,7 +49,7 @@ Rates measure_rates(int threads) {
 
 std::int64_t resident_after_warm_up(int threads) {
   const c10::InferenceMode no_grad;
-  at::set_num_threads(threads);
+  set_threads(threads);
   const at::Tensor square = at::ones({256, 256});
   at::mm(square, square);
   at::conv2d(at::ones({1, 16, 32, 32}), at::ones({16, 16, 3, 3}));

@@ -2,6 +2,7 @@
 
 #include <ATen/Context.h>
 #include <ATen/DeviceAccelerator.h>
+#include <ATen/Parallel.h>
 #include <torch/headeronly/version.h>
 
 #include "core/base/fail.h"
@@ -27,5 +28,7 @@ std::string gpu_description() {
   }
   return text;
 }
+
+void set_threads(int threads) { at::set_num_threads(threads); }
 
 }  // namespace bestreel::nn

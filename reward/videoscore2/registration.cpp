@@ -116,6 +116,8 @@ JudgeNeeds estimate(const std::string& folder, const OptionValues& values, const
   // No more than there is to decode.
   options.max_slots = static_cast<int>(
       std::min<std::int64_t>(values.integer("judge-slots"), load.videos * options.samples));
+  options.fps = values.real("judge-fps", 0);
+  options.max_frames = values.integer("max-frames", 0);
   options.prompt_bytes = load.prompt_bytes;
   options.video = load.video;
   const JudgeSize size = plan_videoscore2(options);

@@ -1,6 +1,5 @@
 #include "reward/videoscore2/videoscore2_judge.h"
 
-#include <ATen/Parallel.h>
 #include <c10/core/InferenceMode.h>
 #include <c10/util/Exception.h>
 
@@ -16,6 +15,7 @@
 #include "core/base/file.h"
 #include "core/nn/device.h"
 #include "core/nn/device_stream.h"
+#include "core/nn/runtime.h"
 #include "reward/videoscore2/answer.h"
 #include "reward/videoscore2/continuous_batch.h"
 #include "reward/videoscore2/frames.h"
@@ -366,7 +366,7 @@ class VideoScore2Judge final : public Judge {
   void judge_stream(RequestSource& source) override {
     // Both are properties of the calling thread.
     const c10::InferenceMode no_grad;
-    if (setup_.options.threads > 0) at::set_num_threads(setup_.options.threads);
+    if (setup_.options.threads > 0) nn::set_threads(setup_.options.threads);
     Stream(setup_, source, context_).run();
   }
 

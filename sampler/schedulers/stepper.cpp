@@ -42,6 +42,12 @@ bool Stepper::needs_noise() const {
   return options_.stochastic != Stochastic::kNone && options_.eta > 0 && index_ + 1 < steps();
 }
 
+std::int64_t Stepper::bytes() const {
+  std::int64_t sum = last_x_.defined() ? static_cast<std::int64_t>(last_x_.nbytes()) : 0;
+  for (const at::Tensor& each : history_) sum += static_cast<std::int64_t>(each.nbytes());
+  return sum;
+}
+
 Step Stepper::step(const at::Tensor& x, const at::Tensor& v, const at::Tensor& fresh) {
   const double sigma = this->sigma(), next = sigma_next();
   if (needs_noise() && !fresh.defined())

@@ -56,6 +56,10 @@ class BESTREEL_API Stepper {
   const FlowSchedule& schedule() const { return schedule_; }
   /// Whether the next step needs `fresh` noise.
   bool needs_noise() const;
+  /// No step from here on draws noise: the deterministic step of the same solver.
+  void switch_noise_off() { options_.eta = 0; }
+  /// What its history holds, in bytes; copies share it.
+  std::int64_t bytes() const;
 
   /// x float32 and the velocity at (x, timestep()); `fresh` is standard normal noise like x where
   /// needs_noise(). The last step is always free of noise: fresh noise there is visible grain.

@@ -1,10 +1,10 @@
 #include "sampler/wan/engine.h"
 
-#include <ATen/Parallel.h>
 #include <c10/core/InferenceMode.h>
 
 #include <malloc.h>
 
+#include <algorithm>
 #include <chrono>
 #include <functional>
 #include <map>
@@ -14,6 +14,8 @@
 
 #include "core/base/fail.h"
 #include "core/base/file.h"
+#include "core/nn/runtime.h"
+#include "plugin/evaluate.h"
 #include "sampler/device_video.h"
 #include "sampler/schedulers/noise.h"
 #include "sampler/wan/tiny_decoder.h"
@@ -21,10 +23,8 @@
 namespace bestreel::wan {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
-double since(Clock::time_point begin) {
-  return std::chrono::duration<double>(Clock::now() - begin).count();
+double since(std::chrono::steady_clock::time_point begin) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
 /// The tensor that an expression stands for. Fresh noise is drawn from the key like a seed's.
@@ -45,6 +45,34 @@ at::Tensor draw(const Noise& noise, const Pipeline& pipeline, const VideoSize& s
         }
       },
       noise.form());
+}
+
+using Spare = std::function<void()>;
+
+/// `work`; once more after `spare` where the machine gave out.
+template <typename Work, typename Release>
+auto retry_after_trim(const Work& work, const Release& spare) {
+  try {
+    return work();
+  } catch (const Error& error) {
+    if (!is_machine_failure(error.code())) throw;
+  }
+  spare();
+  return work();
+}
+
+/// Returns the forwards that it took.
+std::int64_t advance_one(Trajectory& trajectory, const Spare& spare) {
+  const std::int64_t before = trajectory.forwards();
+  retry_after_trim(
+      [&] {
+        // A copy shares its tensors; where the step fails, the trajectory is as it was before.
+        Trajectory next = trajectory;
+        next.advance();
+        trajectory = std::move(next);
+      },
+      spare);
+  return trajectory.forwards() - before;
 }
 
 class WanEngine final : public Engine {
@@ -79,11 +107,14 @@ class WanEngine final : public Engine {
     }
     capabilities_.scheduling = Scheduling::kPausable;
     capabilities_.previews = true;
+    capabilities_.lookahead = true;
     capabilities_.branching = true;
+    capabilities_.renoise = true;
+    capabilities_.keeps_states = options_.keep_bytes > 0;
     capabilities_.steps = static_cast<int>(s.steps);
     // The last step of every stochastic solver is free of noise.
     capabilities_.stochastic_until =
-        s.noise.stochastic == Stochastic::kNone ? 0 : capabilities_.steps - 1;
+        s.noise.stochastic == Stochastic::kNone || s.noise.eta == 0 ? 0 : capabilities_.steps - 1;
     capabilities_.forwards_per_step = s.guidance > 1 ? 2 : 1;
   }
 
@@ -91,62 +122,129 @@ class WanEngine final : public Engine {
 
   void run(std::span<const Start> starts, SamplerCallback& callback) override {
     const c10::InferenceMode no_grad;
-    at::set_num_threads(options_.threads);
+    nn::set_threads(options_.threads);
     std::vector<Live> wave = begin(starts, callback);
-    for (int step = 0; step < capabilities_.steps && !wave.empty();) {
+    int step = starts.empty() ? 0 : starts.front().state.step();
+    while (step < capabilities_.steps && !wave.empty()) {
       const int next = callback.next_stop(step);
       std::vector<Live> arrived;
-      for (std::size_t i = 0; i < wave.size(); ++i) {
-        if (!callback.request_steps(wave[i].id, step, next)) continue;
-        const auto spare = [&] { return free_memory(wave, wave[i].id, arrived); };
-        if (take_to(wave[i], next, callback, spare)) arrived.push_back(std::move(wave[i]));
+      for (Live& live : wave) {
+        const Spare spare = [&] { free_memory(wave, live.id, arrived); };
+        if (take_to(live, next, callback, spare)) arrived.push_back(std::move(live));
       }
-      wave = next < capabilities_.steps ? resample(std::move(arrived), callback.resample_at(next))
-                                        : std::vector<Live>{};
+      if (next == capabilities_.steps) break;
+      wave = resample(std::move(arrived), callback.resample_at(next), next);
       step = next;
     }
   }
 
  private:
+  using Clock = std::chrono::steady_clock;
+
+  /// What there is of one prompt, for as long as waves ask for it.
+  struct Prompt {
+    ConditioningPtr conditioning;
+    std::unique_ptr<StateCache<Trajectory>> kept;
+  };
+  using Texts = std::pair<std::string, std::string>;
+
   struct Live {
     CandidateId id = 0;
-    std::string key;
-    Noise noise = Noise::seed(0);
-    ConditioningPtr conditioning;
-    std::optional<Trajectory> trajectory;  ///< begun when its first step is due
+    State state;  ///< as it began, or was made at a barrier
+    std::shared_ptr<Prompt> prompt;
+    std::optional<Trajectory> trajectory;  ///< evaluated when its first step is due
   };
 
+  /// Makes a State of one prompt: see plugin/evaluate.h.
+  struct Evaluation {
+    const WanEngine& engine;
+    const Prompt& prompt;
+    const Spare& spare;
+    std::int64_t forwards = 0;
+
+    std::optional<Trajectory> kept(const State& state) const { return prompt.kept->find(state); }
+    Trajectory begin(const Noise& noise, const std::string& key) const {
+      const Pipeline& pipeline = *engine.pipeline_;
+      const Settings& settings = engine.options_.settings;
+      return retry_after_trim(
+          [&] {
+            return pipeline.start(prompt.conditioning, settings,
+                                  draw(noise, pipeline, settings.size), key);
+          },
+          spare);
+    }
+    void advance(Trajectory& trajectory, int step) {
+      while (trajectory.step() < step) forwards += advance_one(trajectory, spare);
+    }
+    void fork(Trajectory& trajectory, const std::string& key) const {
+      trajectory = trajectory.fork(key);
+    }
+    void renoise(Trajectory& trajectory, int step, std::uint64_t, const std::string& key) const {
+      retry_after_trim([&] { trajectory.renoise(step, key); }, spare);
+    }
+  };
+
+  /// What a piece of one candidate's work gave, or why it gave nothing. Only the engine's own work
+  /// goes through here: what the callback throws passes.
+  template <typename Work>
+  static std::optional<Failure> failure_of(const Work& work) {
+    try {
+      work();
+    } catch (const Error& error) {
+      return Failure{error.code(), error.what()};
+    }
+    return std::nullopt;
+  }
+
   std::vector<Live> begin(std::span<const Start> starts, SamplerCallback& callback) {
-    std::map<std::pair<std::string, std::string>, ConditioningPtr> encoded;
+    // Prompts that this wave does not have are let go, with all that was kept of them.
+    std::map<Texts, std::shared_ptr<Prompt>> prompts;
+    for (const Start& start : starts) {
+      const Texts texts{start.condition.prompt, start.condition.negative};
+      if (const auto known = prompts_.find(texts); known != prompts_.end()) prompts.insert(*known);
+    }
+    prompts_ = std::move(prompts);
     std::vector<Live> wave;
     for (const Start& start : starts) {
-      try {
-        ConditioningPtr& conditioning = encoded[{start.condition.prompt, start.condition.negative}];
-        if (!conditioning) {
-          conditioning = pipeline_->encode(start.condition.prompt, start.condition.negative,
-                                           options_.settings.guidance > 1);
-        }
-        const Noise* noise = start.state.noise();
-        if (noise == nullptr) {
-          fail_usage("generate", "candidates must begin from noise, but got {}",
-                     start.state.text());
-        }
-        wave.push_back({start.id, noise->text(), *noise, conditioning, {}});
-      } catch (const Error& error) {
-        callback.failed(start.id, 0, {error.code(), error.what()}, {});
-      }
+      const auto failure = failure_of([&] {
+        require_possible(start);
+        wave.push_back({start.id, start.state, prompt_of(start.condition), {}});
+      });
+      if (failure) callback.failed(start.id, start.state.step(), *failure, {});
     }
     pipeline_->free_text_encoder();
     return wave;
   }
 
-  /// The smaller plan when memory runs out: nothing is held for the others but what a step needs,
-  /// and what the allocator keeps goes back to the system.
-  static void free_memory(std::vector<Live>& wave, CandidateId running,
-                          std::vector<Live>& arrived) {
-    for (auto* group : {&wave, &arrived}) {
-      for (Live& live : *group) {
-        if (live.id != running && live.trajectory) live.trajectory->forget_last();
+  void require_possible(const Start& start) const {
+    if (start.draft) fail_usage("generate", "candidates must be made whole: wan has no drafts");
+    if (start.state.step() >= capabilities_.steps) {
+      fail_usage("generate", "candidates must begin before step {}, but {} is at {}",
+                 capabilities_.steps, start.state.text(), start.state.step());
+    }
+  }
+
+  std::shared_ptr<Prompt> prompt_of(const Condition& condition) {
+    std::shared_ptr<Prompt>& prompt = prompts_[{condition.prompt, condition.negative}];
+    if (prompt) return prompt;
+    auto made = std::make_shared<Prompt>();
+    made->conditioning = retry_after_trim(
+        [&] {
+          return pipeline_->encode(condition.prompt, condition.negative,
+                                   options_.settings.guidance > 1);
+        },
+        [&] { release(); });
+    made->kept =
+        std::make_unique<StateCache<Trajectory>>(static_cast<std::size_t>(options_.keep_bytes));
+    return prompt = std::move(made);
+  }
+
+  /// Gives up what can be computed again, and what the allocator keeps goes back to the system.
+  void release() {
+    for (auto& [texts, prompt] : prompts_) {
+      if (prompt) {
+        prompt->kept =
+            std::make_unique<StateCache<Trajectory>>(static_cast<std::size_t>(options_.keep_bytes));
       }
     }
 #ifdef __GLIBC__
@@ -154,83 +252,123 @@ class WanEngine final : public Engine {
 #endif
   }
 
-  /// `work`; once more after `spare` where memory ran out.
-  template <typename Work, typename Spare>
-  static auto retry_after_trim(const Work& work, const Spare& spare) {
-    try {
-      return work();
-    } catch (const Error& error) {
-      if (error.code() != "out_of_memory") throw;
+  /// The smaller plan when memory runs out: nothing is held for the others but what a step needs.
+  void free_memory(std::vector<Live>& wave, CandidateId running, std::vector<Live>& arrived) {
+    for (auto* group : {&wave, &arrived}) {
+      for (Live& live : *group) {
+        if (live.id != running && live.trajectory) live.trajectory->forget_last();
+      }
     }
-    spare();
-    return work();
+    release();
   }
 
-  void advance(Live& live) const {
-    if (!live.trajectory) {
-      live.trajectory =
-          pipeline_->start(live.conditioning, options_.settings,
-                           draw(live.noise, *pipeline_, options_.settings.size), live.key);
-    }
-    // A copy shares its tensors; where the step fails, the trajectory is as it was before.
-    Trajectory next = *live.trajectory;
-    next.advance();
-    live.trajectory = std::move(next);
-  }
-
-  /// Denoises one candidate to `next`, shows it there. False: it failed, or came to its end.
-  template <typename Spare>
+  /// Denoises one candidate to `next`, shows it there. False: it does not go on.
   bool take_to(Live& live, int next, SamplerCallback& callback, const Spare& spare) {
-    Clock::time_point begin = Clock::now();
-    const auto forwards = [&] { return live.trajectory ? live.trajectory->forwards() : 0; };
-    const auto step = [&] {
-      return live.trajectory ? static_cast<int>(live.trajectory->step()) : 0;
-    };
-    const std::int64_t before = forwards();
-    const auto spent = [&] {
-      return Cost{static_cast<double>(forwards() - before), since(begin), 0};
-    };
-    try {
-      while (step() < next) retry_after_trim([&] { advance(live); }, spare);
-    } catch (const Error& error) {
-      callback.failed(live.id, step(), {error.code(), error.what()}, spent());
+    if (!live.trajectory && !restore(live, callback, spare)) return false;
+    const int from = static_cast<int>(live.trajectory->step());
+    if (!callback.request_steps(live.id, from, next)) return false;
+    const Clock::time_point begin = Clock::now();
+    Cost spent;
+    for (int step = from; step < next;) {
+      const auto failure = failure_of([&] {
+        spent.forwards += static_cast<double>(advance_one(*live.trajectory, spare));
+        ++step;
+      });
+      spent.seconds = since(begin);
+      if (failure) {
+        callback.failed(live.id, step, *failure, spent);
+        return false;
+      }
+      if (step < next && !callback.stepped(live.id, step)) {
+        callback.on_steps_done(live.id, step, spent);
+        return false;
+      }
+    }
+    callback.on_steps_done(live.id, next, spent);
+    if (capabilities_.keeps_states && callback.keep_state(live.id, next)) keep(live, next);
+    if (next == capabilities_.steps) {
+      finish(live, callback, spare);
       return false;
     }
-    callback.on_steps_done(live.id, next, spent());
-    const bool last = next == capabilities_.steps;
-    if (!last && !callback.wants_preview(live.id, next)) return true;
-    begin = Clock::now();
+    if (const auto request = callback.wants_preview(live.id, next)) {
+      show(live, next, *request, callback, spare);
+    }
+    return true;
+  }
+
+  /// The candidate's State, where it is not there yet.
+  bool restore(Live& live, SamplerCallback& callback, const Spare& spare) const {
+    const Clock::time_point begin = Clock::now();
+    Evaluation evaluation{*this, *live.prompt, spare};
+    const auto failure =
+        failure_of([&] { live.trajectory = evaluate<Trajectory>(live.state, evaluation); });
+    const Cost spent{static_cast<double>(evaluation.forwards), since(begin), 0};
+    if (failure) {
+      callback.failed(live.id, live.state.step(), *failure, spent);
+      return false;
+    }
+    if (evaluation.forwards > 0) callback.restored(live.id, spent);
+    return true;
+  }
+
+  static void keep(const Live& live, int step) {
+    Trajectory kept = *live.trajectory;
+    kept.forget_last();
+    const auto bytes = static_cast<std::size_t>(kept.bytes());
+    live.prompt->kept->put(State::at(live.state, step), std::move(kept), bytes);
+  }
+
+  DecodedFrames frames_of(const at::Tensor& latents, PreviewDecoder decoder,
+                          const Spare& spare) const {
+    return retry_after_trim(
+        [&] {
+          return make_device_video(
+              (decoder == PreviewDecoder::kPreview && preview_ ? preview_->frames(latents)
+                                                               : pipeline_->decode(latents))
+                  .contiguous(),
+              options_.fps);
+        },
+        spare);
+  }
+
+  void show(const Live& live, int step, const PreviewRequest& request, SamplerCallback& callback,
+            const Spare& spare) const {
+    const Clock::time_point begin = Clock::now();
+    Cost spent;
     DecodedFrames shown = Failure{};
-    try {
-      const at::Tensor latents = last ? live.trajectory->x() : live.trajectory->x0_hat();
-      shown = retry_after_trim(
-          [&] {
-            return make_device_video(
-                (!last && preview_ ? preview_->frames(latents) : pipeline_->decode(latents))
-                    .contiguous(),
-                options_.fps);
-          },
-          spare);
-    } catch (const Error& error) {
-      shown = Failure{error.code(), error.what()};
-    }
-    const Cost decoding{0, since(begin), 0};
-    if (!last) {
-      callback.preview(live.id, next, std::move(shown), decoding);
-      return true;
-    }
+    const auto failure = failure_of([&] {
+      at::Tensor latents = live.trajectory->x0_hat();
+      if (request.lookahead > 0) {
+        Trajectory ahead = live.trajectory->without_noise();
+        const int to = std::min(step + request.lookahead, capabilities_.steps);
+        while (ahead.step() < to) {
+          spent.forwards += static_cast<double>(advance_one(ahead, spare));
+        }
+        latents = ahead.done() ? ahead.x() : ahead.x0_hat();
+      }
+      shown = frames_of(latents, request.decoder, spare);
+    });
+    if (failure) shown = *failure;
+    spent.seconds = since(begin);
+    callback.preview(live.id, step, std::move(shown), spent);
+  }
+
+  void finish(Live& live, SamplerCallback& callback, const Spare& spare) const {
+    const Clock::time_point begin = Clock::now();
+    DecodedFrames video = Failure{};
+    const auto failure =
+        failure_of([&] { video = frames_of(live.trajectory->x(), PreviewDecoder::kFull, spare); });
     live.trajectory.reset();
-    // It is judged while the next is denoised.
-    if (std::holds_alternative<Failure>(shown)) {
-      callback.failed(live.id, next, std::get<Failure>(shown), decoding);
+    const Cost spent{0, since(begin), 0};
+    if (failure) {
+      callback.failed(live.id, capabilities_.steps, *failure, spent);
     } else {
-      callback.finished(live.id, std::get<VideoPtr>(shown), decoding);
+      callback.finished(live.id, std::get<VideoPtr>(std::move(video)), spent);
     }
-    return false;
   }
 
   static std::vector<Live> resample(std::vector<Live> arrived,
-                                    const std::vector<Assignment>& assignments) {
+                                    const std::vector<Assignment>& assignments, int step) {
     std::map<CandidateId, const Live*> by_id;
     for (const Live& live : arrived) by_id[live.id] = &live;
     std::vector<Live> next;
@@ -245,11 +383,10 @@ class WanEngine final : public Engine {
       const Live& from = *parent->second;
       if (assignment.parent == assignment.id) {
         next.push_back(from);
-      } else {
-        const std::string key = fmt::format("{}/fork {}", from.key, assignment.key);
-        next.push_back(
-            {assignment.id, key, from.noise, from.conditioning, from.trajectory->fork(key)});
+        continue;
       }
+      const State state = State::fork(State::at(from.state, step), assignment.key);
+      next.push_back({assignment.id, state, from.prompt, from.trajectory->fork(state.text())});
     }
     return next;
   }
@@ -258,6 +395,7 @@ class WanEngine final : public Engine {
   EngineOptions options_;
   std::optional<TinyDecoder> preview_;
   EngineCapabilities capabilities_;
+  std::map<Texts, std::shared_ptr<Prompt>> prompts_;  ///< of the last wave
 };
 
 }  // namespace

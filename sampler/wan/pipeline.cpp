@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <mutex>
 #include <new>
+#include <system_error>
 
 #include "core/base/fail.h"
 #include "core/base/file.h"
@@ -48,6 +49,11 @@ auto guarded(const char* op, F&& run) {
     no_memory();
   } catch (const std::bad_alloc&) {
     no_memory();
+  } catch (const std::system_error& error) {
+    if (error.code() != std::errc::resource_unavailable_try_again) throw;
+    fail("thread_failed", op,
+         "the system gives no thread ({}): end other programs, or ask for fewer threads",
+         error.what());
   } catch (const c10::Error& error) {
     const std::string what = error.what_without_backtrace();
     if (what.find("allocate memory") != std::string::npos) no_memory();
@@ -318,12 +324,29 @@ Trajectory Trajectory::fork(std::string key) const {
   return copy;
 }
 
-void Trajectory::renoise(std::int64_t to_step, const at::Tensor& fresh) {
+Trajectory Trajectory::without_noise() const {
+  Trajectory copy = *this;
+  copy.stepper_.switch_noise_off();
+  copy.forwards_ = 0;
+  return copy;
+}
+
+void Trajectory::renoise(std::int64_t to_step, std::string key) {
   guarded("generate", [&] {
     const double from = sigma();
-    stepper_.rewind(to_step);
-    x_ = bestreel::renoise(x_, from, sigma(), fresh.to(x_.device(), at::kFloat));
+    Stepper earlier = stepper_;
+    earlier.rewind(to_step);
+    const at::Tensor fresh =
+        nn::upload(keyed_noise(fmt::format("{}/renoise", key), x_.sizes()), x_.device());
+    x_ = bestreel::renoise(x_, from, earlier.sigma(), fresh);
+    stepper_ = std::move(earlier);
+    key_ = std::move(key);
+    forget_last();
   });
+}
+
+std::int64_t Trajectory::bytes() const {
+  return static_cast<std::int64_t>(x_.nbytes()) + stepper_.bytes();
 }
 
 }  // namespace bestreel::wan

@@ -72,8 +72,13 @@ class BESTREEL_API Trajectory {
 
   /// A copy whose later noise (of stochastic steps) is named by `key`.
   Trajectory fork(std::string key) const;
-  /// Back to the noise level of an earlier step, with standard normal noise like x().
-  void renoise(std::int64_t to_step, const at::Tensor& fresh);
+  /// A copy whose later steps draw no noise.
+  Trajectory without_noise() const;
+  /// Back to the noise level of an earlier step; the noise that is added, and that of later steps,
+  /// is named by `key`. Forgets the solver's history.
+  void renoise(std::int64_t to_step, std::string key);
+  /// Of all that the next step needs; copies share it.
+  std::int64_t bytes() const;
 
  private:
   friend class Pipeline;

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import inspect
+import re
 import time
 
 import numpy as np
@@ -131,17 +132,25 @@ class Host:
                     _Candidate(self, session, tap, start).make()
 
 
+def _seed(state):
+    """Of the only state that a pipeline can begin from."""
+    found = re.fullmatch(r"seed\((\d+)\)", state)
+    if not found:
+        raise usage(f"candidates must begin from a seed, but got {state}")
+    return int(found[1])
+
+
 class _Candidate:
     def __init__(self, host, session, tap, start):
         self.host, self.session, self.tap = host, session, tap
-        self.id, self.seed = start["id"], start["seed"]
+        self.id, self.seed = start["id"], _seed(start["state"])
         self.step = 0  # what is reported
         self.done = 0
         self.clock = time.monotonic()
 
     def make(self):
         self.stop = self.session.next_stop(0)
-        if not self.session.grant(self.id, 0, self.stop):
+        if not self.session.request_steps(self.id, 0, self.stop):
             return
         pipe = self.host.pipe
         self._reset_peak()
@@ -172,6 +181,9 @@ class _Candidate:
         self.done = index + 1
         if self.done == self.stop:
             self._arrived(tensors["latents"])
+        elif not self.session.stepped(self.id, self.done):
+            self._report()
+            raise _Left
         return tensors
 
     def _arrived(self, latents):
@@ -180,19 +192,22 @@ class _Candidate:
             self._failed("latents_not_finite", "the latents must be finite but hold NaN or infinity: this candidate is "
                          "lost; if it happens often, use float32")
             raise _Left
-        session.advanced(self.id, at, self._forwards(), self._lap(), self._peak())
-        self.step = at
+        self._report()
         if at == self.host.steps:
             return
         if session.wants_preview(self.id, at):
             frames = self.host.preview(self.host.pipe, self.tap.x0())
             session.preview(self.id, at, np.asarray(frames), self._lap())
-        if not session.decide(self.id, at):
+        if not any(one["id"] == self.id for one in session.resample_at(at)):
             raise _Left
         self.stop = session.next_stop(at)
-        if not session.grant(self.id, at, self.stop):
+        if not session.request_steps(self.id, at, self.stop):
             raise _Left
         self._lap()  # waiting for the judge is no denoising
+
+    def _report(self):
+        self.session.on_steps_done(self.id, self.done, self._forwards(), self._lap(), self._peak())
+        self.step = self.done
 
     def _failed(self, code, sentence):
         self.session.failed(self.id, self.done, code, f"[diffusers] {sentence}", self._forwards(), self._lap())

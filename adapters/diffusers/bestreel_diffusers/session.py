@@ -54,11 +54,12 @@ def library():
         "error": (c_char_p,), "error_code": (c_char_p,), "libtorch": (c_char_p,),
         "open": (c_void_p, c_char_p, c_char_p, JUDGE), "close": (None, c_void_p),
         "next_wave": (c_char_p, c_void_p), "next_stop": (c_int, c_void_p, c_int),
-        "grant": (c_int, c_void_p, c_int64, c_int, c_int),
-        "advanced": (c_int, c_void_p, c_int64, c_int, c_double, c_double, c_int64),
-        "wants_preview": (c_int, c_void_p, c_int64, c_int),
-        "preview": (c_int, c_void_p, c_int64, c_int, *FRAMES, c_double),
-        "decide": (c_int, c_void_p, c_int64, c_int),
+        "request_steps": (c_int, c_void_p, c_int64, c_int, c_int),
+        "stepped": (c_int, c_void_p, c_int64, c_int),
+        "on_steps_done": (c_int, c_void_p, c_int64, c_int, c_double, c_double, c_int64),
+        "wants_preview": (c_char_p, c_void_p, c_int64, c_int),
+        "preview": (c_int, c_void_p, c_int64, c_int, *FRAMES, c_double, c_double),
+        "resample_at": (c_char_p, c_void_p, c_int),
         "finished": (c_int, c_void_p, c_int64, *FRAMES, c_double),
         "failed": (c_int, c_void_p, c_int64, c_int, c_char_p, c_char_p, c_double, c_double),
         "finish": (c_char_p, c_void_p),
@@ -140,20 +141,23 @@ class Session:
     def next_stop(self, step):
         return self._call("next_stop", step)
 
-    def grant(self, candidate, begin, end):
-        return self._call("grant", candidate, begin, end) == 1
+    def request_steps(self, candidate, begin, end):
+        return self._call("request_steps", candidate, begin, end) == 1
 
-    def advanced(self, candidate, step, forwards, seconds, peak_bytes):
-        self._call("advanced", candidate, step, forwards, seconds, peak_bytes)
+    def stepped(self, candidate, step):
+        return self._call("stepped", candidate, step) == 1
+
+    def on_steps_done(self, candidate, step, forwards, seconds, peak_bytes):
+        self._call("on_steps_done", candidate, step, forwards, seconds, peak_bytes)
 
     def wants_preview(self, candidate, step):
-        return self._call("wants_preview", candidate, step) == 1
+        return json.loads(self._call("wants_preview", candidate, step))
 
     def preview(self, candidate, step, frames, seconds):
-        self._call("preview", candidate, step, *self._frames(frames), seconds)
+        self._call("preview", candidate, step, *self._frames(frames), 0.0, seconds)
 
-    def decide(self, candidate, step):
-        return self._call("decide", candidate, step) == 1
+    def resample_at(self, step):
+        return json.loads(self._call("resample_at", step))
 
     def finished(self, candidate, frames, seconds):
         self._call("finished", candidate, *self._frames(frames), seconds)

@@ -51,7 +51,7 @@ void fork(const json& request, const Trajectory& fresh, const at::Tensor& end, j
   result["same_key_equal"] = at::equal(finish(base.fork("seed")), end);
   result["other_key_equal"] = at::equal(finish(base.fork("other")), end);
   Trajectory back = base.fork("seed");
-  back.renoise(1, keyed_noise("back", end.sizes()));
+  back.renoise(1, "back");
   result["back_step"] = back.step();
   result["back_std"] = back.x().std().item<double>();
   result["back_finite"] = at::isfinite(finish(back)).all().item<bool>();

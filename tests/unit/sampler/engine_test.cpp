@@ -1,13 +1,19 @@
 // The Wan engine as a Session sees it, with the shipped tiny generator.
 #include "sampler/wan/engine.h"
 
+#include <ATen/TensorOperators.h>
 #include <c10/core/Allocator.h>
 #include <c10/core/CPUAllocator.h>
+#include <c10/core/InferenceMode.h>
 #include <c10/util/Exception.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <filesystem>
 #include <functional>
 #include <map>
+
+#include "sampler/schedulers/noise.h"
 
 namespace bestreel::wan {
 namespace {
@@ -48,6 +54,8 @@ class Recorder final : public SamplerCallback {
     if (on_grant) on_grant(id, from);
     return true;
   }
+  void restored(CandidateId, const Cost& spent) override { redone += spent.forwards; }
+  bool keep_state(CandidateId, int) const override { return true; }
   void on_steps_done(CandidateId id, int step, const Cost& spent) override {
     at_[id] = step;
     forwards[id] += spent.forwards;
@@ -77,6 +85,7 @@ class Recorder final : public SamplerCallback {
   std::map<CandidateId, std::string> videos, previews;
   std::map<CandidateId, Failure> failures;
   std::map<CandidateId, double> forwards;
+  double redone = 0;
 
  private:
   static std::string bytes(const Video& video) {
@@ -96,15 +105,22 @@ class EngineTest : public ::testing::Test {
   static constexpr int kSteps = 3;
 
   static void SetUpTestSuite() {
-    const auto pipeline =
+    pipeline =
         Pipeline::load({.folder = BESTREEL_SOURCE_DIR "/examples/tinyworld/checkpoints/generator"});
+    engine = make_engine(pipeline, options());
+  }
+  static void TearDownTestSuite() {
+    engine.reset();
+    pipeline.reset();
+  }
+
+  static EngineOptions options() {
     EngineOptions options;
     options.settings.size = {64, 64, 5};
     options.settings.steps = kSteps;
     options.settings.guidance = 2;
-    engine = make_engine(pipeline, options);
+    return options;
   }
-  static void TearDownTestSuite() { engine.reset(); }
 
   static std::vector<Start> starts(const std::vector<CandidateId>& ids) {
     std::vector<Start> starts;
@@ -121,6 +137,7 @@ class EngineTest : public ::testing::Test {
     return recorder;
   }
 
+  static inline std::shared_ptr<Pipeline> pipeline;
   static inline std::unique_ptr<Engine> engine;
 };
 
@@ -166,6 +183,78 @@ TEST_F(EngineTest, MemoryThatStaysFullFailsOneCandidate) {
   EXPECT_EQ(recorder.videos.size(), 2u);
   EXPECT_EQ(recorder.videos.at(0), undisturbed.videos.at(0));
   EXPECT_EQ(recorder.videos.at(2), undisturbed.videos.at(2));
+}
+
+// A prompt is encoded once, however many waves ask for it: without the text encoder's weights the
+// next wave of the same prompt is made, and one of another prompt fails.
+TEST_F(EngineTest, APromptIsEncodedOnceForAllItsWaves) {
+  namespace fs = std::filesystem;
+  const fs::path folder = fs::path(::testing::TempDir()) / "bestreel-engine-test-generator";
+  fs::remove_all(folder);
+  fs::copy(BESTREEL_SOURCE_DIR "/examples/tinyworld/checkpoints/generator", folder,
+           fs::copy_options::recursive);
+  const std::unique_ptr<Engine> own =
+      make_engine(Pipeline::load({.folder = folder.string()}), options());
+  const auto wave = [&](const std::string& prompt) {
+    Recorder recorder(kSteps);
+    own->run(std::vector<Start>{{0, {prompt, ""}, Noise::seed(10)}}, recorder);
+    return recorder;
+  };
+  const Recorder first = wave("a red ball");
+  ASSERT_EQ(wave("a blue ball").videos.size(), 1u);
+  ASSERT_EQ(wave("a red ball").videos, first.videos);
+  fs::remove(folder / "text_encoder/model.safetensors");
+  EXPECT_EQ(wave("a red ball").videos, first.videos);
+  const Recorder lost = wave("a blue ball");
+  ASSERT_EQ(lost.failures.size(), 1u);
+  EXPECT_NE(lost.failures.at(0).sentence.find("text_encoder"), std::string::npos)
+      << lost.failures.at(0).sentence;
+  fs::remove_all(folder);
+}
+
+// Where memory runs out, kept states are given up before a candidate is: they are made again.
+TEST_F(EngineTest, KeptStatesAreGivenUpForMemory) {
+  const std::vector<Start> middle{{1, {"a red ball", ""}, State::at(Noise::seed(10), 2)}};
+  for (const bool scarce : {false, true}) {
+    const std::unique_ptr<Engine> own = make_engine(pipeline, options());
+    Recorder first(kSteps), second(kSteps);
+    first.barrier = 2;
+    ScarceMemory memory;
+    first.on_grant = [&](CandidateId, int at) { memory.refusals = scarce && at == 2 ? 1 : 0; };
+    own->run(starts({0}), first);
+    EXPECT_EQ(memory.refusals, 0);
+    EXPECT_TRUE(first.failures.empty());
+    own->run(middle, second);
+    EXPECT_EQ(second.redone, scarce ? 4 : 0) << "two steps of two forwards";
+    EXPECT_EQ(second.videos.at(1), first.videos.at(0));
+  }
+}
+
+// Renoise is the forward process of flow matching between the two noise levels, and what follows
+// has no history.
+TEST_F(EngineTest, RenoiseForgetsTheSolversHistory) {
+  const c10::InferenceMode no_grad;
+  const Settings settings = options().settings;
+  const ConditioningPtr text = pipeline->encode("a red ball", "");
+  Trajectory t = pipeline->start(text, settings, pipeline->noise(10, settings.size), "seed(10)");
+  t.advance();
+  t.advance();
+  const at::Tensor x = t.x();
+  const double from = t.sigma();
+  t.renoise(1, "renoise(at(seed(10),2),1,5)");
+  const at::Tensor eps = keyed_noise("renoise(at(seed(10),2),1,5)/renoise", x.sizes());
+  ASSERT_LT(from, t.sigma());
+  const double a = (1 - t.sigma()) / (1 - from);
+  EXPECT_TRUE(t.x().allclose(x * a + eps * std::sqrt(t.sigma() * t.sigma() - a * a * from * from),
+                             1e-5, 1e-6));
+  // A step of order 1 without a corrector: the exponential integrator's first order.
+  const at::Tensor back = t.x();
+  const double s = t.sigma();
+  t.advance();
+  const double next = t.sigma();
+  const double h = std::log((1 - next) / next) - std::log((1 - s) / s);
+  const at::Tensor first = back * (next / s) - t.x0_hat() * ((1 - next) * std::expm1(-h));
+  EXPECT_TRUE(t.x().allclose(first, 1e-4, 1e-5));
 }
 
 }  // namespace
