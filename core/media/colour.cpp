@@ -52,38 +52,6 @@ AVPixelFormat without_j(AVPixelFormat format) {
   }
 }
 
-/// RGB or gray of more than 8 bits, at its own size: exactly, component by component. libswscale
-/// goes through YUV with half as many colours a row, which is up to two levels off.
-bool is_deep(AVPixelFormat format) {
-  const AVPixFmtDescriptor* descriptor = av_pix_fmt_desc_get(format);
-  if (descriptor == nullptr || model_of(format) == Model::kYuv) return false;
-  constexpr std::uint64_t kOdd = AV_PIX_FMT_FLAG_FLOAT | AV_PIX_FMT_FLAG_BITSTREAM |
-                                 AV_PIX_FMT_FLAG_PAL | AV_PIX_FMT_FLAG_HWACCEL |
-                                 AV_PIX_FMT_FLAG_BAYER;
-  return descriptor->comp[0].depth > 8 && (descriptor->flags & kOdd) == 0;
-}
-
-void convert_deep(const AVFrame& frame, AVPixelFormat format, int channels, std::uint8_t* out,
-                  std::int64_t stride) {
-  const AVPixFmtDescriptor* descriptor = av_pix_fmt_desc_get(format);
-  const bool gray = model_of(format) == Model::kGray;
-  const std::uint8_t* data[4] = {frame.data[0], frame.data[1], frame.data[2], frame.data[3]};
-  std::vector<std::uint16_t> row(static_cast<std::size_t>(frame.width));
-  for (int y = 0; y < frame.height; ++y) {
-    for (int c = 0; c < channels; ++c) {
-      const int component = !gray ? c : c < 3 ? 0 : 1;
-      const std::uint32_t most = (1u << descriptor->comp[component].depth) - 1;
-      av_read_image_line2(row.data(), data, frame.linesize, descriptor, 0, y, component,
-                          frame.width, 0, sizeof(std::uint16_t));
-      std::uint8_t* to = out + y * stride + c;
-      for (int x = 0; x < frame.width; ++x, to += channels) {
-        *to =
-            static_cast<std::uint8_t>((row[static_cast<std::size_t>(x)] * 255u + most / 2) / most);
-      }
-    }
-  }
-}
-
 /// RGBA to RGB in place, row by row: over black, a pixel is its colour times its opacity.
 void composite_over_black(const std::uint8_t* rgba, std::int64_t rgba_stride, int width, int height,
                           std::uint8_t* rgb, std::int64_t rgb_stride) {
@@ -135,10 +103,6 @@ int RgbConverter::scale(const AVFrame& frame, AVPixelFormat format, std::uint8_t
                         std::int64_t stride) {
   const auto stored = static_cast<AVPixelFormat>(frame.format);
   const AVPixelFormat plain = without_j(stored);
-  if (is_deep(plain) && frame.width == stored_width_ && frame.height == stored_height_) {
-    convert_deep(frame, plain, format == AV_PIX_FMT_RGBA ? 4 : 3, out, stride);
-    return 0;
-  }
   // Bilinear is what PyAV and decord ask for; it only matters when a stream changes its size.
   scaler_.reset(sws_getCachedContext(scaler_.release(), frame.width, frame.height, plain,
                                      stored_width_, stored_height_, format, SWS_BILINEAR, nullptr,
