@@ -112,7 +112,8 @@ class SessionRandomTest : public testing::SessionFixture {
     return all;
   }
 
-  void expect_equal(const std::string& directory, const Outcome& outcome, const Outcome& expected) {
+  void expect_equal(const std::string& directory, const Outcome& outcome, const Outcome& expected,
+                    bool with_files = true) {
     EXPECT_TRUE(outcome.complete);
     EXPECT_EQ(outcome.view.winner, expected.view.winner);
     EXPECT_EQ(table(directory), table(run_));
