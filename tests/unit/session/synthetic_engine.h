@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/base/error.h"
 #include "plugin/engine.h"
 #include "plugin/evaluate.h"
 
@@ -250,7 +251,12 @@ class SyntheticEngine final : public Engine {
   bool leg(Trajectory& t, int to, SamplerCallback& callback) {
     const int from = t.step();
     if (!callback.request_steps(t.id, from, to)) return false;
-    before_leg(t.seed, from);
+    try {
+      before_leg(t.seed, from);
+    } catch (const Error& error) {
+      callback.failed(t.id, from, {error.code(), error.what()}, {});
+      return false;
+    }
     const auto spent = [&] { return Cost{1.0 * price(t) * (t.step() - from), 0.5, 1000 + t.id}; };
     if (starve(t.seed)) {
       callback.failed(t.id, from, Failure{"out_of_memory", "[synthetic] no memory"}, spent());
