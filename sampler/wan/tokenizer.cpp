@@ -187,9 +187,12 @@ void PromptTokenizer::Impl::add(PromptToken token) {
   if (same != added.end()) {
     token.id = same->id;
     *same = std::move(token);
-  } else {
-    added.push_back(std::move(token));
+    return;
   }
+  std::int64_t next = model.size();
+  for (const PromptToken& other : added) next = std::max(next, other.id + 1);
+  token.id = model.id(token.content).value_or(next);
+  added.push_back(std::move(token));
 }
 
 std::vector<std::int64_t> PromptTokenizer::Impl::text_ids(std::string_view text) const {
@@ -264,17 +267,12 @@ std::shared_ptr<const PromptTokenizer::Impl> open_folder(const std::string& fold
       const auto flag = [&](const char* key) {
         return token.contains(key) && token[key].is_boolean() && token[key].get<bool>();
       };
-      PromptToken one{0, token["content"].get<std::string>(), flag("normalized"), flag("lstrip"),
+      PromptToken one{token["content"].get<std::string>(), flag("normalized"), flag("lstrip"),
                       flag("rstrip")};
       const auto known = std::find_if(
           impl->added.begin(), impl->added.end(),
           [&](const PromptToken& other) { return other.content == one.content; });
-      if (known != impl->added.end()) continue;
-      const auto in_model = impl->model.id(one.content);
-      std::int64_t next = impl->model.size();
-      for (const PromptToken& other : impl->added) next = std::max(next, other.id + 1);
-      one.id = in_model.value_or(next);
-      impl->add(std::move(one));
+      if (known == impl->added.end()) impl->add(std::move(one));
     }
   }
   return impl;

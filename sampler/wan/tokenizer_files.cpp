@@ -1,3 +1,4 @@
+#include <cstring>
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -116,8 +117,8 @@ class Reader {
   void added(const json& t) {
     if (t.value("single_word", false))
       unsupported(fmt::format("the added token {} is a single_word", t.at("content").dump()));
-    out_.add({t.at("id").get<std::int64_t>(), t.at("content").get<std::string>(),
-              t.value("normalized", false), t.value("lstrip", false), t.value("rstrip", false)});
+    out_.add({t.at("content").get<std::string>(), t.value("normalized", false),
+              t.value("lstrip", false), t.value("rstrip", false)});
   }
 
   std::string decode_base64(const std::string& text) const {
@@ -219,6 +220,7 @@ void read_sentencepiece(std::string_view bytes, const std::string& file,
   constexpr std::uint64_t kUnigram = 1, kControl = 3, kUserDefined = 4;
   tokenizer.file = file;
   std::vector<Unigram::Piece> pieces;
+  std::vector<PromptToken> tokens;
   std::uint64_t model_type = kUnigram, unknown = 0;
   std::string_view characters;
   Message all(bytes, file);
@@ -239,7 +241,7 @@ void read_sentencepiece(std::string_view bytes, const std::string& file,
         if (f.number == 3) kind = f.value;
       }
       if (kind == kControl || kind == kUserDefined)
-        tokenizer.add({static_cast<std::int64_t>(pieces.size()), piece.text});
+        tokens.push_back({piece.text});
       pieces.push_back(std::move(piece));
     } else if (field.number == 2) {  // trainer_spec
       for (Message::Field f; part.next(f);) {
@@ -258,7 +260,7 @@ void read_sentencepiece(std::string_view bytes, const std::string& file,
          file, model_type);
   for (std::int64_t i = options.extra_ids - 1; i >= 0; --i) {
     const std::string text = fmt::format("<extra_id_{}>", i);
-    tokenizer.add({static_cast<std::int64_t>(pieces.size()), text, false, true, true});
+    tokens.push_back({text, false, true, true});
     pieces.push_back({text, 0.0});
   }
   tokenizer.model = Unigram(std::move(pieces), static_cast<std::int64_t>(unknown), false, file);
@@ -267,8 +269,9 @@ void read_sentencepiece(std::string_view bytes, const std::string& file,
     fail("tokenizer_malformed", "tokenizer",
          "{} must define an end mark (</s>) but does not: use the tokenizer of this checkpoint",
          file);
+  for (PromptToken& token : tokens) tokenizer.add(std::move(token));
   for (const char* special : {"</s>", "<unk>", "<pad>"})
-    if (const auto id = tokenizer.model.id(special)) tokenizer.add({*id, special});
+    if (tokenizer.model.id(special)) tokenizer.add({special});
   if (!characters.empty()) tokenizer.normalizers.push_back(character_map(characters, file));
   tokenizer.normalizers.push_back(strip(false, true));
   tokenizer.normalizers.push_back(replace("", true, std::string(kSpace)));

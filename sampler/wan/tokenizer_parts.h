@@ -14,10 +14,10 @@ namespace bestreel::wan {
 
 /// A token that is looked for in the text before the model sees it.
 struct PromptToken {
-  std::int64_t id = 0;
   std::string content;
   bool normalized = false;                ///< looked for after normalisation
   bool lstrip = false, rstrip = false;    ///< takes the white space beside it along
+  std::int64_t id = 0;                    ///< set by add()
 };
 
 enum class Prepend : std::uint8_t { kNever, kFirst, kAlways };
@@ -38,7 +38,7 @@ struct PromptTokenizer::Impl {
   std::vector<std::int64_t> before, after;  ///< of the template, around the text
 
   std::string normalize(std::string text) const;
-  /// Where its text is special and where the vocabulary ends, a token may be added.
+  /// Its id is the model's, or the next one after all, whatever a file says: so the library has it.
   void add(PromptToken token);
   std::vector<std::int64_t> text_ids(std::string_view text) const;
 };

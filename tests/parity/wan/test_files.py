@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 import originals
 from checkpoints import SHAPES, Shape
-from test_lora import keys, merged, near, original, ours, pairs, products, theirs
+from test_lora import keys, merged, near, original, ours, pairs, products, steps, theirs
 from test_pipeline import request
 
 # Heads of 128, as no shape says how many there are; rows of whole blocks for GGUF.
@@ -59,8 +59,8 @@ def made(dump, shape, lora=(), **files):
     """Without a folder: single files and nothing else."""
     asked = request(shape, "")
     asked.pop("folder")
-    done = dump("generate", dict(asked, steps=3, lora=list(lora), **files))
-    return done["array"]("latents.f32", [3, *done["latents"]])[-1][0], done
+    done = dump("generate", dict(asked, steps=steps(shape), lora=list(lora), **files))
+    return done["array"]("latents.f32", [steps(shape), *done["latents"]])[-1][0], done
 
 
 def test_the_original_names_are_those_that_diffusers_converts(pipes):
@@ -126,11 +126,11 @@ def test_the_file_of_wan22s_autoencoder(pipes, folders, dump, tmp_path):
     asked = dict(request(WAN22, folders(WAN22)), steps=2)
     plain, single = dump("generate", asked), dump("generate", dict(asked, vae_file=file))
     size = [WAN22.frames, 3, WAN22.height, WAN22.width]
-    assert np.array_equal(plain["array"]("values.f32", size), single["array"]("values.f32", size))
+    assert near(plain["array"]("values.f32", size), single["array"]("values.f32", size), 1e-5)
 
 
 def test_the_pair_of_wan22(pipes, folders, dump, tmp_path):
-    """Two denoisers, the boundary of the published pair, one LoRA each: four steps without guidance."""
+    """Two denoisers, and the boundary of the published pair, without a folder."""
     pipe = pipes(PAIR)
     shape = PAIR
     files = {k: write(tmp_path / f"{k}.safetensors", originals.denoiser(m.state_dict()))
@@ -141,7 +141,17 @@ def test_the_pair_of_wan22(pipes, folders, dump, tmp_path):
         k: v for k, v in pipe.text_encoder.state_dict().items() if "embed_tokens" not in k})
     tokenizer = str(folders(shape) / "tokenizer")
     got, done = made(dump, shape, tokenizer=tokenizer, **files)
-    assert near(got, theirs(pipe, shape)) and done["forwards"] == 3
+    assert near(got, theirs(pipe, shape)) and done["forwards"] == 6
+    ab = pairs(pipe.transformer), pairs(pipe.transformer_2, seed=2)
+    for part, name in zip(ab, ("high", "low")):
+        save_file(keys(part, lambda k: "diffusion_model." + original(k)), tmp_path / f"{name}.safetensors")
+    fast = [f"{name}={tmp_path}/{name}.safetensors" for name in ("high", "low")]
+    before = {n: {k: v.clone() for k, v in getattr(pipe, n).state_dict().items()}
+              for n in ("transformer", "transformer_2")}
+    truth = with_weights(pipe, shape, **{
+        n: {k: v + products(part).get(k, 0) for k, v in before[n].items()}
+        for n, part in zip(before, ab)})
+    assert near(made(dump, shape, fast, tokenizer=tokenizer, **files)[0], truth)
     swapped = dict(files, model_file=files["model_file_2"], model_file_2=files["model_file"])
     assert not near(made(dump, shape, tokenizer=tokenizer, **swapped)[0], got, 1e-2)
 
@@ -196,7 +206,7 @@ def test_variants_without_a_plain_file(pipes, folders, dump, tmp_path):
         folder = tmp_path / shard
         pipe.save_pretrained(folder, variant="fp16", max_shard_size=shard)
         assert not list(folder.glob("*/diffusion_pytorch_model.safetensors"))
-        assert np.array_equal(ours(dump, SHAPES[0], folder, []), plain)
+        assert near(ours(dump, SHAPES[0], folder, []), plain, 1e-5)
     folder = tmp_path / "10GB"
     pipe.transformer.save_pretrained(folder / "transformer", variant="bf16")
     assert "bf16" in dump("generate", request(SHAPES[0], folder), ok=False)
@@ -294,8 +304,9 @@ def test_a_denoiser_and_a_text_encoder_of_gguf(kind, pipes, folders, dump, tmp_p
         tensors, values = {}, {}
         for i, (name, v) in enumerate(sorted(getattr(pipe, part).state_dict().items())):
             tensors[name] = values[name] = v.numpy()
-            if v.dim() == 2 and "embed_tokens" not in name and "relative" not in name \
-                    and "scale_shift" not in name and v.shape[1] % 256 == 0:
+            # The reference's class cannot compute with a packed time embedder.
+            if v.dim() == 2 and not any(x in name for x in ("embed_tokens", "relative", "time_emb")) \
+                    and v.shape[1] % 256 == 0:
                 data, values[name] = encoded(kind, v.numpy(), i)
                 tensors[name] = (kind, data)
                 values[name] = values[name].reshape(v.shape)

@@ -1,7 +1,6 @@
 """UMT5's tokenizer in every form that transformers saves, beside the reference's class."""
 
 import json
-import pathlib
 import shutil
 
 import numpy as np
@@ -19,15 +18,15 @@ TEXTS = [prompt_clean(p) for p in PROMPTS] + [
     "two  spaces   three", "trailing ", " leading", "tab\tand\nline", "x" * 300]
 
 
-def trained(folder, **more):
-    """A SentencePiece model of its own, as transformers' class holds it."""
+def trained(folder, size, **more):
+    """A SentencePiece model of its own."""
     folder.mkdir(parents=True, exist_ok=True)
     lines = [" ".join(np.random.default_rng(i).choice(WORDS, 12)) for i in range(400)]
     (folder / "corpus.txt").write_text("\n".join(lines + ["静 态 , . ! ? \" ' 0 1 2 é ü"] * 20))
-    options = dict(vocab_size=170, pad_id=0, eos_id=1, unk_id=2, bos_id=-1, minloglevel=2,
-                   character_coverage=0.999, hard_vocab_limit=False, **more)
     sentencepiece.SentencePieceTrainer.train(
-        input=str(folder / "corpus.txt"), model_prefix=str(folder / "spiece"), **options)
+        input=str(folder / "corpus.txt"), model_prefix=str(folder / "spiece"), vocab_size=size,
+        pad_id=0, eos_id=1, unk_id=2, bos_id=-1, minloglevel=2, character_coverage=0.999,
+        hard_vocab_limit=False, **more)
     return str(folder / "spiece.model")
 
 
@@ -58,27 +57,12 @@ def published(folder):
 def saved(tmp_path_factory):
     """Folders exactly as transformers saves them, with and without fallback to bytes."""
     made = {}
-    for name, more in [("plain", {}), ("bytes", dict(byte_fallback=True, vocab_size=430))]:
+    for name, size, more in [("plain", 170, {}), ("bytes", 430, dict(byte_fallback=True))]:
         base = tmp_path_factory.mktemp(name)
-        options = dict(more)
-        model = trained(base / "made", **{k: v for k, v in options.items() if k != "vocab_size"}) \
-            if "vocab_size" not in options else trained_wide(base / "made", options)
+        model = trained(base / "made", size, **more)
         T5TokenizerFast(vocab_file=model, extra_ids=0).save_pretrained(base / "saved")
         made[name] = base / "saved"
     return made
-
-
-def trained_wide(folder, options):
-    wide = dict(options)
-    size = wide.pop("vocab_size")
-    folder.mkdir(parents=True, exist_ok=True)
-    lines = [" ".join(np.random.default_rng(i).choice(WORDS, 12)) for i in range(400)]
-    (folder / "corpus.txt").write_text("\n".join(lines + ["静 态 , . ! ? 0 1 2 é ü"] * 20))
-    sentencepiece.SentencePieceTrainer.train(
-        input=str(folder / "corpus.txt"), model_prefix=str(folder / "spiece"), vocab_size=size,
-        pad_id=0, eos_id=1, unk_id=2, bos_id=-1, minloglevel=2, character_coverage=0.999,
-        hard_vocab_limit=False, **wide)
-    return str(folder / "spiece.model")
 
 
 @pytest.fixture
