@@ -282,8 +282,8 @@ Command generate_command() {
       [] {
         po::options_description options("Options");
         add_judge_options(options);
-        options.add_options()("model,m", po::value<std::string>()->value_name("FOLDER"),
-                              "a Wan checkpoint, diffusers layout")(
+        add_model_options(options);
+        options.add_options()(
             "prompts", po::value<std::string>()->value_name("FILE"),
             "many prompts: a line each, or JSON lines with prompt, id, seed, negative_prompt")(
             "negative", po::value<std::string>()->value_name("TEXT"), "what to avoid")(
@@ -301,8 +301,8 @@ Command generate_command() {
             "none, flow-sde, cps or ddim")("eta-noise",
                                            po::value<double>()->value_name("E")->default_value(0.7),
                                            "strength of --stochastic")(
-            "lora", po::value<std::vector<std::string>>()->value_name("FILE[:SCALE]")->composing(),
-            "merged into the denoiser")(
+            "lora", po::value<std::vector<std::string>>()->value_name("FILE[=SCALE]")->composing(),
+            "merged into the denoiser; high=FILE and low=FILE for one of two")(
             "model-dtype", po::value<std::string>()->value_name("D")->default_value("fp32"),
             "fp32 or bf16")("vae-dtype",
                             po::value<std::string>()->value_name("D")->default_value("fp32"),

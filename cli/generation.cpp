@@ -9,6 +9,7 @@
 
 #include "cli/judges.h"
 #include "cli/machine.h"
+#include "cli/terminal.h"
 #include "core/base/fail.h"
 #include "core/base/file.h"
 #include "core/nn/device.h"
@@ -56,22 +57,11 @@ std::vector<int> integers_of(const po::variables_map& given, const Command& comm
   return values;
 }
 
-std::vector<wan::LoraFile> lora_of(const po::variables_map& given, const Command& command) {
+std::vector<wan::LoraFile> lora_of(const po::variables_map& given) {
   std::vector<wan::LoraFile> files;
   if (given.count("lora") == 0) return files;
-  for (const std::string& text : given["lora"].as<std::vector<std::string>>()) {
-    wan::LoraFile file{text, 1.0};
-    // FILE or FILE:SCALE; a path may hold a colon itself.
-    const std::size_t colon = text.rfind(':');
-    if (!fs::exists(text) && colon != std::string::npos) {
-      const char* const end = text.data() + text.size();
-      if (std::from_chars(text.data() + colon + 1, end, file.scale).ptr != end) {
-        fail_usage(command.name, "lora must be FILE or FILE:SCALE, but got {}", text);
-      }
-      file.path = text.substr(0, colon);
-    }
-    files.push_back(file);
-  }
+  for (const std::string& text : given["lora"].as<std::vector<std::string>>())
+    files.push_back(wan::parse_lora(text));
   return files;
 }
 
@@ -157,6 +147,41 @@ po::variables_map options_of(const po::variables_map& given, const Job& job,
   return one;
 }
 
+void add_model_options(po::options_description& options) {
+  const auto file = [&](const char* name, const char* what) {
+    options.add_options()(name, po::value<std::string>()->value_name("FILE"), what);
+  };
+  options.add_options()("model,m", po::value<std::string>()->value_name("FOLDER"),
+                        "a Wan checkpoint, diffusers layout");
+  file("model-file", "the denoiser as one file, .safetensors or .gguf (high noise, of two)");
+  file("model-file-2", "the low-noise denoiser of Wan2.2 as one file");
+  file("vae-file", "the autoencoder as one file");
+  file("text-encoder-file", "the text encoder as one file");
+  file("tokenizer", "a folder, tokenizer.json or spiece.model");
+  options.add_options()("scheduler", po::value<std::string>()->value_name("S"),
+                        "unipc, dpm++ or euler (the checkpoint's)")(
+      "flow-shift", po::value<double>()->value_name("F"), "of the noise levels (the checkpoint's)");
+}
+
+wan::ModelOverrides overrides_of(const po::variables_map& given) {
+  const auto file = [&](const char* name) { return text_or(given, name, ""); };
+  wan::ModelOverrides overrides{.model_file = file("model-file"),
+                                .model_file_2 = file("model-file-2"),
+                                .vae_file = file("vae-file"),
+                                .text_encoder_file = file("text-encoder-file"),
+                                .tokenizer = file("tokenizer"),
+                                .scheduler = {.solver = file("scheduler")}};
+  if (given.count("flow-shift") != 0) overrides.scheduler.shift = given["flow-shift"].as<double>();
+  return overrides;
+}
+
+std::string model_of(const po::variables_map& given, const Command& command) {
+  // Three files make a model; what is missing of them is said where it is read.
+  for (const char* name : {"model-file", "vae-file", "text-encoder-file"})
+    if (given.count(name) != 0) return text_or(given, "model", "");
+  return required_text(given, command, "model", "FOLDER");
+}
+
 wan::VideoSize size_of(const po::variables_map& given, const Command& command) {
   wan::VideoSize size;
   const std::string text = given["size"].as<std::string>();
@@ -183,12 +208,16 @@ std::unique_ptr<Engine> make_engine(const po::variables_map& given, const Comman
   options.fps = {number_of(given, command, "fps", 1, 240), 1};
   options.threads = given.count("threads") != 0 ? given["threads"].as<int>() : usable_cores();
   options.preview_decoder = text_or(given, "preview-decoder", "");
-  const auto pipeline =
-      wan::Pipeline::load({.folder = required_text(given, command, "model", "FOLDER"),
-                           .dtype = given["model-dtype"].as<std::string>(),
-                           .vae_dtype = given["vae-dtype"].as<std::string>(),
-                           .device = nn::parse_device(device_of(given)),
-                           .lora = lora_of(given, command)});
+  const auto pipeline = wan::Pipeline::load({.folder = model_of(given, command),
+                                             .dtype = given["model-dtype"].as<std::string>(),
+                                             .vae_dtype = given["vae-dtype"].as<std::string>(),
+                                             .device = nn::parse_device(device_of(given)),
+                                             .lora = lora_of(given),
+                                             .overrides = overrides_of(given),
+                                             .on_warning = [](const std::string& warning) {
+                                               std::fprintf(stderr, "[generate] warning: %s\n",
+                                                            printable(warning).c_str());
+                                             }});
   return wan::make_engine(pipeline, options);
 }
 

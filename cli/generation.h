@@ -29,6 +29,12 @@ std::vector<Job> jobs_of(const po::variables_map& given, const Command& command)
 po::variables_map options_of(const po::variables_map& given, const Job& job,
                              const std::string& out);
 
+/// --model, the files that take the place of its parts, and the scheduler's.
+void add_model_options(po::options_description& options);
+wan::ModelOverrides overrides_of(const po::variables_map& given);
+/// The folder; "" where files are given.
+std::string model_of(const po::variables_map& given, const Command& command);
+
 /// --size and --frames.
 wan::VideoSize size_of(const po::variables_map& given, const Command& command);
 

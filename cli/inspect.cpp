@@ -1,9 +1,12 @@
+#include <filesystem>
 #include <iostream>
 
 #include "cli/command.h"
+#include "cli/generation.h"
 #include "cli/terminal.h"
 #include "core/base/fail.h"
 #include "reward/videoscore2/videoscore2_judge.h"
+#include "sampler/wan/summary.h"
 
 namespace bestreel::cli {
 namespace {
@@ -11,15 +14,28 @@ namespace {
 constexpr const char* kDetails =
     "Reads config files and the headers of the weights, no weights.\n\n"
     "Example:\n"
-    "  bestreel inspect VideoScore2/\n";
+    "  bestreel inspect VideoScore2/\n"
+    "  bestreel inspect Wan2.1-T2V-1.3B-Diffusers/ --model-file wan-Q8_0.gguf\n";
 
 void line(const char* name, const std::string& value) {
   std::cout << fmt::format("{:<14} {}\n", name, value);
 }
 
+/// A generator: a WanPipeline's folder, or single files.
+int inspect_model(const std::string& folder, const po::variables_map& given) {
+  for (const auto& [label, value] : wan::summarize(folder, overrides_of(given)))
+    line(label.c_str(), printable(value));
+  return kDone;
+}
+
 int run_inspect(const po::variables_map& given) {
   const Command command = inspect_command();
+  if (given.count("model") != 0 || given.count("model-file") != 0)
+    return inspect_model(model_of(given, command), given);
   const std::string folder = required_text(given, command, "folder", "FOLDER");
+  std::error_code ignored;
+  if (std::filesystem::exists(folder + "/model_index.json", ignored))
+    return inspect_model(folder, given);
   const std::string file = given.count("template") != 0 ? given["template"].as<std::string>() : "";
   const CheckpointSummary found = inspect_videoscore2(folder, file);
   line("architecture", found.architecture);
@@ -56,6 +72,7 @@ Command inspect_command() {
           kDetails,
           [] {
             po::options_description options("Options");
+            add_model_options(options);
             options.add_options()("template", po::value<std::string>()->value_name("FILE"),
                                   "query template with $t2v_prompt (the checkpoint's model card)")(
                 "folder", po::value<std::string>()->value_name("FOLDER"), "the checkpoint");

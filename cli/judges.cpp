@@ -204,10 +204,19 @@ std::vector<std::string> canonical_argv(const po::variables_map& given, const Co
       argv.push_back(text);
     };
     if (const auto* words = boost::any_cast<std::vector<std::string>>(&value)) {
-      for (const std::string& word : *words) add(name == "weights" ? word : path(word));
+      for (const std::string& word : *words) {
+        // Of two denoisers a LoRA names one first: high=FILE.
+        const std::size_t at =
+            name == "lora" && (word.starts_with("high=") || word.starts_with("low="))
+                ? word.find('=') + 1
+                : 0;
+        add(name == "weights" ? word : word.substr(0, at) + path(word.substr(at)));
+      }
     } else if (const auto* word = boost::any_cast<std::string>(&value)) {
       const bool is_path = name == "out" || name == "template" || name == "model" ||
-                           name == "prompts" || name == "trace" || name == "preview-decoder";
+                           name == "prompts" || name == "trace" || name == "preview-decoder" ||
+                           name == "tokenizer" || name.ends_with("-file") ||
+                           name.ends_with("-file-2");
       if (word->empty()) {
         argv.push_back("--" + name);
       } else {

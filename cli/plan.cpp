@@ -138,7 +138,7 @@ void print_table(const Planned& planned, const MachineRates& rates, const PlanSe
 
 int run_plan(const po::variables_map& given) {
   const Command command = plan_command();
-  if (given.count("model") == 0 && given.count("judge") == 0) {
+  if (given.count("model") == 0 && given.count("model-file") == 0 && given.count("judge") == 0) {
     fail_usage(command.name,
                "a model or a judge must be given: pass --model FOLDER, --judge SPEC or both");
   }
@@ -194,10 +194,9 @@ Command plan_command() {
           [] {
             po::options_description options("Options");
             add_judge_options(options);
-            options.add_options()("model,m", po::value<std::string>()->value_name("FOLDER"),
-                                  "a Wan checkpoint, diffusers layout")(
-                "prompts", po::value<std::string>()->value_name("FILE"),
-                "many prompts, as for generate")(
+            add_model_options(options);
+            options.add_options()("prompts", po::value<std::string>()->value_name("FILE"),
+                                  "many prompts, as for generate")(
                 "negative", po::value<std::string>()->value_name("TEXT"), "what to avoid")(
                 "n,n", po::value<int>()->value_name("N")->default_value(4), "candidates")(
                 "size", po::value<std::string>()->value_name("WxH")->default_value("832x480"),

@@ -56,7 +56,8 @@ std::int64_t tokens_of(std::size_t bytes) { return static_cast<std::int64_t>(byt
 void add_generator(Planned& planned, const po::variables_map& given, const Command& command,
                    const Changes& changes, VideoInfo& video) {
   wan::GeneratorPlanOptions options;
-  options.folder = required_text(given, command, "model", "FOLDER");
+  options.folder = model_of(given, command);
+  options.overrides = overrides_of(given);
   options.size = size_of(given, command);
   if (changes.frames > 0) options.size.frames = changes.frames;
   if (changes.width > 0) options.size.width = changes.width;
@@ -135,7 +136,8 @@ PlanRequest request_of(Planned& planned, const po::variables_map& given, const C
   planned.prompt_tokens.clear();
   planned.parts.clear();
 #ifdef BESTREEL_WITH_TORCH
-  if (given.count("model") != 0) add_generator(planned, given, command, changes, video);
+  if (given.count("model") != 0 || given.count("model-file") != 0)
+    add_generator(planned, given, command, changes, video);
 #endif
   const std::int64_t picture = static_cast<std::int64_t>(video.width) * video.height;
   if (!planned.request.generator)

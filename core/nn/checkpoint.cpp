@@ -181,9 +181,9 @@ TensorMap open_folder(const std::string& folder, const std::string& stem) {
 const StoredFormat& format_of(const Located& tensor, bool any) {
   const StoredFormat* format = stored_format(tensor.entry.dtype);
   // Float8 needs a scale that lies elsewhere, so only who looks for it may have it.
-  const bool plain = format != nullptr && (format->as == StoredAs::kFloat ||
-                                           format->as == StoredAs::kHalf ||
-                                           format->as == StoredAs::kBFloat16);
+  const bool plain =
+      format != nullptr && (format->as == StoredAs::kFloat || format->as == StoredAs::kHalf ||
+                            format->as == StoredAs::kBFloat16);
   if (plain || (any && format != nullptr)) return *format;
   fail("dtype_unsupported", "checkpoint",
        "{}: the tensor {} must be F32, F16 or BF16 but is {}: use a checkpoint that is not "

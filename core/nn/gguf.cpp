@@ -14,7 +14,7 @@ namespace {
 
 /// ggml's numbers of the types that stored_format() has, by their names there.
 constexpr std::pair<std::uint32_t, std::string_view> kTypes[] = {
-    {0, "F32"},   {1, "F16"},   {2, "Q4_0"},  {3, "Q4_1"},  {6, "Q5_0"},  {7, "Q5_1"}, {8, "Q8_0"},
+    {0, "F32"},   {1, "F16"},   {2, "Q4_0"},  {3, "Q4_1"},  {6, "Q5_0"},  {7, "Q5_1"},  {8, "Q8_0"},
     {10, "Q2_K"}, {11, "Q3_K"}, {12, "Q4_K"}, {13, "Q5_K"}, {14, "Q6_K"}, {30, "BF16"},
 };
 
@@ -58,8 +58,21 @@ class Cursor {
   std::uint64_t size_, at_ = 0;
 };
 
-enum ValueType : std::uint32_t { kUint8, kInt8, kUint16, kInt16, kUint32, kInt32, kFloat32, kBool,
-                                 kString, kArray, kUint64, kInt64, kFloat64 };
+enum ValueType : std::uint32_t {
+  kUint8,
+  kInt8,
+  kUint16,
+  kInt16,
+  kUint32,
+  kInt32,
+  kFloat32,
+  kBool,
+  kString,
+  kArray,
+  kUint64,
+  kInt64,
+  kFloat64
+};
 
 std::uint64_t width_of(const Cursor& in, std::uint32_t type) {
   switch (type) {

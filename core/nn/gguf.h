@@ -15,7 +15,7 @@ struct GgufHeader {
   /// Shapes in the order of other formats, the fastest dimension last; dtype by ggml's names
   /// ("Q4_K"). In the order of their data.
   std::vector<TensorEntry> tensors;
-  std::map<std::string, std::string> strings;                  ///< of its key-value pairs
+  std::map<std::string, std::string> strings;                 ///< of its key-value pairs
   std::map<std::string, std::vector<std::int64_t>> integers;  ///< single ones and lists up to 16
 };
 

@@ -57,7 +57,8 @@ void small_block(const Byte* block, float* out) {
 
 void q8_0(const Byte* block, float* out) {
   const float d = half(block);
-  for (int i = 0; i < 32; ++i) out[i] = static_cast<float>(static_cast<std::int8_t>(block[2 + i])) * d;
+  for (int i = 0; i < 32; ++i)
+    out[i] = static_cast<float>(static_cast<std::int8_t>(block[2 + i])) * d;
 }
 
 // Blocks of 256 with scales of 16 or 32 numbers each.
@@ -67,7 +68,8 @@ void q2_k(const Byte* block, float* out) {
   for (int i = 0; i < 256; ++i) {
     const Byte scale = scales[i / 16];
     const int q = qs[i / 128 * 32 + i % 32] >> (i / 32 % 4 * 2) & 3;
-    const float dl = d * static_cast<float>(scale & 0xF), ml = dmin * static_cast<float>(scale >> 4);
+    const float dl = d * static_cast<float>(scale & 0xF),
+                ml = dmin * static_cast<float>(scale >> 4);
     const float product = dl * static_cast<float>(q);
     out[i] = product - ml;
   }

@@ -12,7 +12,7 @@ namespace bestreel {
 enum class StoredAs : std::uint8_t { kFloat, kHalf, kBFloat16, kFloat8E4M3, kFloat8E5M2, kBlocks };
 
 struct StoredFormat {
-  std::string_view name;     ///< "BF16", "F8_E4M3", "Q4_K": as the file has it
+  std::string_view name;  ///< "BF16", "F8_E4M3", "Q4_K": as the file has it
   StoredAs as;
   std::int64_t elements, bytes;  ///< of one block; 1 element where there are no blocks
   /// kBlocks: `count` blocks to float32, equal to ggml's own dequantisation; may be called for any

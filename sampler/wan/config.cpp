@@ -150,9 +150,10 @@ std::string find_weights(const std::string& folder, const std::string& stem) {
     if (shards || single) variants.push_back(file.path().string());
   }
   if (variants.size() > 1)
-    fail("checkpoint_unsupported", "checkpoint",
-         "{} must hold {}.safetensors or one variant of it but holds {}: keep the one that you want",
-         folder, stem, fmt::join(variants, " and "));
+    fail(
+        "checkpoint_unsupported", "checkpoint",
+        "{} must hold {}.safetensors or one variant of it but holds {}: keep the one that you want",
+        folder, stem, fmt::join(variants, " and "));
   return variants.empty() ? plain : variants[0];
 }
 
@@ -221,13 +222,14 @@ class Folder {
 PipelineConfig read_pipeline_config(const std::string& folder, const ModelOverrides& o) {
   const bool whole = !o.model_file.empty() && !o.vae_file.empty() && !o.text_encoder_file.empty();
   if (folder.empty() && !whole)
-    fail_usage("checkpoint",
-               "without the folder of a model there must be files for denoiser, autoencoder and "
-               "text encoder (--model-file, --vae-file, --text-encoder-file) but the {} is missing: "
-               "name it, or --model FOLDER",
-               o.model_file.empty() ? "first"
-               : o.vae_file.empty() ? "second"
-                                    : "third");
+    fail_usage(
+        "checkpoint",
+        "without the folder of a model there must be files for denoiser, autoencoder and "
+        "text encoder (--model-file, --vae-file, --text-encoder-file) but the {} is missing: "
+        "name it, or --model FOLDER",
+        o.model_file.empty() ? "first"
+        : o.vae_file.empty() ? "second"
+                             : "third");
   PipelineConfig c;
   c.folder = folder;
   Folder from(folder, !whole);
@@ -263,11 +265,10 @@ PipelineConfig read_pipeline_config(const std::string& folder, const ModelOverri
     c.boundary_ratio = 0.875;  // of Wan2.2's text-to-video pair
   }
   if (c.transformer_2.has_value() != c.boundary_ratio.has_value())
-    fail(
-        kUnsupported, "checkpoint",
-        "{}/model_index.json must have both transformer_2 and boundary_ratio, or neither, but has "
-        "only {}: download it again",
-        folder, c.transformer_2 ? "transformer_2" : "boundary_ratio");
+    fail(kUnsupported, "checkpoint",
+         "{}/model_index.json must have both transformer_2 and boundary_ratio, or neither, but has "
+         "only {}: download it again",
+         folder, c.transformer_2 ? "transformer_2" : "boundary_ratio");
   c.files.vae = part("vae", kStem, o.vae_file, c.vae, read_vae, infer_vae);
   check_statistics(c.vae, o.vae_file.empty() ? folder + "/vae/config.json" : o.vae_file);
   c.files.text_encoder =

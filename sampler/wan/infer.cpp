@@ -53,8 +53,8 @@ class Shapes {
   }
 
   [[noreturn]] void unsupported(const std::string& what) const {
-    fail("checkpoint_unsupported", "checkpoint",
-         "{}: {}: use a file of a Wan text-to-video model", file_, what);
+    fail("checkpoint_unsupported", "checkpoint", "{}: {}: use a file of a Wan text-to-video model",
+         file_, what);
   }
 
  private:
@@ -77,13 +77,15 @@ std::string infer_transformer(const std::string& file, TransformerConfig& c) {
   if (spatial != 4 && spatial != 5)
     s.unsupported(fmt::format("{} has {} dimensions", patches, spatial));
   for (std::size_t i = 0; i < 3; ++i) c.patch_size[i] = s.size(patches, spatial - 3 + i);
-  c.in_channels = spatial == 5 ? s.size(patches, 1) : s.size(patches, 0) / std::max<std::int64_t>(1, dim);
+  c.in_channels =
+      spatial == 5 ? s.size(patches, 1) : s.size(patches, 0) / std::max<std::int64_t>(1, dim);
   const std::int64_t pixels = c.patch_size[0] * c.patch_size[1] * c.patch_size[2];
   c.out_channels = s.size("proj_out.weight", 0) / std::max<std::int64_t>(1, pixels);
   if (c.in_channels != c.out_channels)
-    s.unsupported(fmt::format("it takes {} channels and gives {}, so it wants more than noise and "
-                              "text (image-to-video, or control)",
-                              c.in_channels, c.out_channels));
+    s.unsupported(
+        fmt::format("it takes {} channels and gives {}, so it wants more than noise and "
+                    "text (image-to-video, or control)",
+                    c.in_channels, c.out_channels));
   c.freq_dim = s.size("condition_embedder.time_embedder.linear_1.weight", 1);
   c.text_dim = s.size("condition_embedder.text_embedder.linear_1.weight", 1);
   c.ffn_dim = s.size("blocks.0.ffn.net.0.proj.weight", 0);
@@ -92,9 +94,10 @@ std::string infer_transformer(const std::string& file, TransformerConfig& c) {
   if (c.dim() != dim) {
     constexpr std::int64_t kHead = 128;  // of every Wan model; no shape says it
     if (dim % kHead != 0)
-      s.unsupported(fmt::format("its width {} is no multiple of {}, the size of a head: name the "
-                                "folder of the model as well",
-                                dim, kHead));
+      s.unsupported(
+          fmt::format("its width {} is no multiple of {}, the size of a head: name the "
+                      "folder of the model as well",
+                      dim, kHead));
     c.attention_head_dim = kHead;
     c.num_attention_heads = dim / kHead;
   }
@@ -119,11 +122,10 @@ bool set_published_statistics(VaeConfig& c) {
                       -0.2055, -0.0322, 0.1109,  0.1567,  -0.0729, 0.0899,  -0.2799, -0.1230,
                       -0.0313, -0.1649, 0.0117,  0.0723,  -0.2839, -0.2083, -0.0520, 0.3748,
                       0.0152,  0.1957,  0.1433,  -0.2944, 0.3573,  -0.0548, -0.1681, -0.0667};
-    c.latents_std = {0.4765, 1.0364, 0.4514, 1.1677, 0.5313, 0.4990, 0.4818, 0.5013,
-                     0.8158, 1.0344, 0.5894, 1.0901, 0.6885, 0.6165, 0.8454, 0.4978,
-                     0.5759, 0.3523, 0.7135, 0.6804, 0.5833, 1.4146, 0.8986, 0.5659,
-                     0.7069, 0.5338, 0.4889, 0.4917, 0.4069, 0.4999, 0.6866, 0.4093,
-                     0.5709, 0.6065, 0.6415, 0.4944, 0.5726, 1.2042, 0.5458, 1.6887,
+    c.latents_std = {0.4765, 1.0364, 0.4514, 1.1677, 0.5313, 0.4990, 0.4818, 0.5013, 0.8158, 1.0344,
+                     0.5894, 1.0901, 0.6885, 0.6165, 0.8454, 0.4978, 0.5759, 0.3523, 0.7135, 0.6804,
+                     0.5833, 1.4146, 0.8986, 0.5659, 0.7069, 0.5338, 0.4889, 0.4917, 0.4069, 0.4999,
+                     0.6866, 0.4093, 0.5709, 0.6065, 0.6415, 0.4944, 0.5726, 1.2042, 0.5458, 1.6887,
                      0.3971, 1.0600, 0.3943, 0.5537, 0.5444, 0.4089, 0.7468, 0.7744};
     return true;
   }
@@ -146,7 +148,8 @@ std::string infer_vae(const std::string& file, VaeConfig& c) {
   // The encoder's first level is its base, the decoder's last one as many times its own.
   c.dim_mult.assign(static_cast<std::size_t>(levels), 1);
   c.temporal_downsample.assign(static_cast<std::size_t>(levels - 1), false);
-  std::int64_t last = s.size(fmt::format("decoder.up_blocks.{}.resnets.0.conv2.weight", levels - 1), 0);
+  std::int64_t last =
+      s.size(fmt::format("decoder.up_blocks.{}.resnets.0.conv2.weight", levels - 1), 0);
   c.decoder_base_dim = last;
   for (std::int64_t i = 0; i < levels; ++i) {
     const auto level = static_cast<std::size_t>(levels - 1 - i);
@@ -165,9 +168,10 @@ std::string infer_vae(const std::string& file, VaeConfig& c) {
                                                    c.temporal_downsample.end(), true);
   if (c.latents_mean.empty() || z_before != c.z_dim) {
     if (!set_published_statistics(c))
-      s.unsupported(fmt::format("the statistics of latents with {} channels are in no file: name "
-                                "the folder of the model as well",
-                                c.z_dim));
+      s.unsupported(
+          fmt::format("the statistics of latents with {} channels are in no file: name "
+                      "the folder of the model as well",
+                      c.z_dim));
   }
   return fmt::format(
       "autoencoder: {} channels, {}x{}x{} compression, base {} and {}, {} residual blocks a "
@@ -178,7 +182,8 @@ std::string infer_vae(const std::string& file, VaeConfig& c) {
 
 std::string infer_text(const std::string& file, TextConfig& c) {
   const Shapes s(file, Part::kTextEncoder, "a UMT5 text encoder");
-  const std::string table = s.has("shared.weight") ? "shared.weight" : "encoder.embed_tokens.weight";
+  const std::string table =
+      s.has("shared.weight") ? "shared.weight" : "encoder.embed_tokens.weight";
   const std::string attention = "encoder.block.0.layer.0.SelfAttention.";
   c.vocab_size = s.size(table, 0);
   c.d_model = s.size(table, 1);
@@ -189,7 +194,8 @@ std::string infer_text(const std::string& file, TextConfig& c) {
   c.num_layers = s.count("encoder.block.", ".layer.0.SelfAttention.q.weight");
   if (!s.has("encoder.block.0.layer.1.DenseReluDense.wi_1.weight"))
     s.unsupported("its feed-forward is not gated, so it is no UMT5");
-  if (c.num_layers > 1 && !s.has("encoder.block.1.layer.0.SelfAttention.relative_attention_bias.weight"))
+  if (c.num_layers > 1 &&
+      !s.has("encoder.block.1.layer.0.SelfAttention.relative_attention_bias.weight"))
     s.unsupported("only its first layer has relative positions: it is a T5, not the UMT5 of Wan");
   return fmt::format(
       "text encoder: {} layers, width {}, {} heads of {}, feed-forward {}, {} tokens, stored as {}",

@@ -37,10 +37,11 @@ at::Tensor Weights::stored(const std::string& name, const std::vector<std::int64
     if (beside == names_.end()) continue;
     const at::Tensor scale = there.tensor(beside->second).to(at::kFloat);
     if (scale.numel() != 1 && scale.numel() != shape[0])
-      fail("checkpoint_unsupported", "checkpoint",
-           "{}: the scale {} must be one number or one for each of {} rows but holds {}: use a file "
-           "with such scales",
-           file_, beside->second, shape[0], scale.numel());
+      fail(
+          "checkpoint_unsupported", "checkpoint",
+          "{}: the scale {} must be one number or one for each of {} rows but holds {}: use a file "
+          "with such scales",
+          file_, beside->second, shape[0], scale.numel());
     if (!at::isfinite(scale).all().item<bool>())
       fail("checkpoint_unsupported", "checkpoint",
            "{}: the scale {} must be finite but is not: download the file again", file_,

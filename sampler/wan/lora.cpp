@@ -72,10 +72,16 @@ std::optional<Key> cut(const std::string& key) {
 /// Other kinds of adapters, by what only their keys hold.
 const char* other_kind(const std::string& key) {
   constexpr std::pair<std::string_view, const char*> kMarks[] = {
-      {"dora_scale", "DoRA"},   {"lora_magnitude_vector", "DoRA"}, {"hada_", "LoHa"},
-      {"lokr_", "LoKr"},        {"lora_mid", "LoCon with a core"}, {"oft_", "OFT"},
-      {".boft", "BOFT"},        {"set_weight", "a patch that replaces weights"},
-      {"lora_te", "LoRA of a text encoder"}, {"text_encoder", "LoRA of a text encoder"},
+      {"dora_scale", "DoRA"},
+      {"lora_magnitude_vector", "DoRA"},
+      {"hada_", "LoHa"},
+      {"lokr_", "LoKr"},
+      {"lora_mid", "LoCon with a core"},
+      {"oft_", "OFT"},
+      {".boft", "BOFT"},
+      {"set_weight", "a patch that replaces weights"},
+      {"lora_te", "LoRA of a text encoder"},
+      {"text_encoder", "LoRA of a text encoder"},
   };
   for (const auto& [mark, kind] : kMarks)
     if (key.find(mark) != std::string::npos) return kind;
@@ -244,11 +250,10 @@ class LoraReader {
              double scale) {
     const auto shape = names_.find(target);
     if (shape == names_.end() || elements(shape->second) != tensor.numel())
-      unsupported(fmt::format("{:.100} with the shape [{}] does not fit {}", name,
-                              fmt::join(tensor.sizes(), ", "),
-                              shape == names_.end()
-                                  ? fmt::format("the layer, which has no {}", target)
-                                  : fmt::format("[{}]", fmt::join(shape->second, ", "))));
+      unsupported(fmt::format(
+          "{:.100} with the shape [{}] does not fit {}", name, fmt::join(tensor.sizes(), ", "),
+          shape == names_.end() ? fmt::format("the layer, which has no {}", target)
+                                : fmt::format("[{}]", fmt::join(shape->second, ", "))));
     out_.deltas_[target].push_back({.full = tensor, .scale = scale, .file = file_.path});
   }
 
@@ -310,8 +315,8 @@ class LoraReader {
   Lora& out_;
   bool any_second_ = false;
   int passed_over_ = 0;
-  std::map<std::string, std::string> layers_;  // any tool's name to ours
-  std::map<std::string, Pair> pairs_;          // by our layer
+  std::map<std::string, std::string> layers_;               // any tool's name to ours
+  std::map<std::string, Pair> pairs_;                       // by our layer
   std::map<std::string, std::vector<PeftConfig>> configs_;  // by prefix
 };
 
@@ -333,10 +338,11 @@ LoraFile parse_lora(const std::string& text) {
   const char* const end = file.path.data() + file.path.size();
   const auto parsed = std::from_chars(begin, end, file.scale);
   if (begin == end || parsed.ptr != end || parsed.ec != std::errc() || !std::isfinite(file.scale))
-    fail_usage("lora",
-               "a LoRA must be FILE or FILE=SCALE with a finite number, high= or low= before it for "
-               "one of two denoisers, but got {}",
-               text);
+    fail_usage(
+        "lora",
+        "a LoRA must be FILE or FILE=SCALE with a finite number, high= or low= before it for "
+        "one of two denoisers, but got {}",
+        text);
   file.path.resize(at);
   return file;
 }

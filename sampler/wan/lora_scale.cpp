@@ -12,8 +12,8 @@ namespace {
 using nlohmann::json;
 
 [[noreturn]] void unsupported(const std::string& source, const std::string& what) {
-  fail("lora_unsupported", "lora", "{}: {}: use a LoRA without it, or merge it in the tool that made it",
-       source, what);
+  fail("lora_unsupported", "lora",
+       "{}: {}: use a LoRA without it, or merge it in the tool that made it", source, what);
 }
 
 double finite(const std::string& source, const std::string& key, const json& value) {

@@ -181,8 +181,8 @@ class VaeNames {
     if (words.size() < 4 || !is_number(words[2])) return std::nullopt;
     if (words[0] == "encoder" && words[1] == "downsamples") {
       if (!residual_)  // there they are one list here too
-        return inner(fmt::format("encoder.down_blocks.{}.{}", words[2],
-                                 join(std::span(words).subspan(3))));
+        return inner(
+            fmt::format("encoder.down_blocks.{}.{}", words[2], join(std::span(words).subspan(3))));
       return layer("encoder.down_blocks", "downsampler", words);
     }
     if (words[0] == "decoder" && words[1] == "upsamples") {
@@ -241,12 +241,12 @@ std::optional<std::string> original_denoiser_name(std::string_view ours) {
 
 const char* foreign_family(std::string_view name) {
   constexpr std::pair<std::string_view, const char*> kMarks[] = {
-      {"img_emb", "image-to-video"},       {"k_img", "image-to-video"},
-      {"v_img", "image-to-video"},         {"image_embedder", "image-to-video"},
-      {"add_k_proj", "image-to-video"},    {"add_v_proj", "image-to-video"},
-      {"norm_added_k", "image-to-video"},  {"vace_", "VACE"},
-      {"control_adapter", "Fun-Control"},  {"ref_conv", "Fun-Control"},
-      {"audio_", "speech-to-video"},       {"face_adapter", "Animate"},
+      {"img_emb", "image-to-video"},      {"k_img", "image-to-video"},
+      {"v_img", "image-to-video"},        {"image_embedder", "image-to-video"},
+      {"add_k_proj", "image-to-video"},   {"add_v_proj", "image-to-video"},
+      {"norm_added_k", "image-to-video"}, {"vace_", "VACE"},
+      {"control_adapter", "Fun-Control"}, {"ref_conv", "Fun-Control"},
+      {"audio_", "speech-to-video"},      {"face_adapter", "Animate"},
       {"motion_encoder", "Animate"},
   };
   for (const auto& [mark, family] : kMarks)
@@ -262,8 +262,8 @@ std::map<std::string, std::string> stored_names(Part part, const std::string& fi
   for (const TensorEntry& entry : entries) {
     std::string_view name = entry.name;
     for (const std::string_view prefix :
-         {"model.diffusion_model.", "diffusion_model.", "transformer.", "first_stage_model.", "vae.",
-          "text_encoders.umt5xxl.transformer.", "cond_stage_model.", "model."})
+         {"model.diffusion_model.", "diffusion_model.", "transformer.", "first_stage_model.",
+          "vae.", "text_encoders.umt5xxl.transformer.", "cond_stage_model.", "model."})
       if (name.starts_with(prefix)) {
         name.remove_prefix(prefix.size());
         break;

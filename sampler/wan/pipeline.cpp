@@ -148,8 +148,8 @@ std::shared_ptr<Pipeline> Pipeline::load(const LoadOptions& options) {
   });
   std::string identity = config.digest + options.dtype + options.vae_dtype;
   for (const LoraFile& file : options.lora)
-    identity += sha256_file(file.path) +
-                fmt::format("{} {}", file.scale, static_cast<int>(file.target));
+    identity +=
+        sha256_file(file.path) + fmt::format("{} {}", file.scale, static_cast<int>(file.target));
   impl->digest = sha256(identity);
   impl->weights = fingerprint(config);
   return std::shared_ptr<Pipeline>(new Pipeline(std::move(impl)));
@@ -165,10 +165,9 @@ ConditioningPtr Pipeline::encode(const std::string& prompt, const std::string& n
   Impl& impl = *impl_;
   return guarded("text", [&]() -> ConditioningPtr {
     if (!impl.text)
-      impl.text.emplace(
-          Weights(impl.config.files.text_encoder, Part::kTextEncoder, impl.dtype,
-                  impl.options.device),
-          impl.config.text);
+      impl.text.emplace(Weights(impl.config.files.text_encoder, Part::kTextEncoder, impl.dtype,
+                                impl.options.device),
+                        impl.config.text);
     auto conditioning = std::make_shared<Conditioning>();
     const auto embed = [&](const std::string& text) {
       CleanPrompt clean = clean_prompt(text);

@@ -46,8 +46,8 @@ FileFootprint footprint(const std::string& file, std::int64_t parameters, bool& 
     const Checkpoint checkpoint = Checkpoint::open_file(file);
     const auto bytes = static_cast<std::int64_t>(checkpoint.bytes());
     const auto held = static_cast<std::int64_t>(checkpoint.parameters());
-    FileFootprint out{bytes,
-                      std::max<std::int64_t>(1, (bytes + held / 2) / std::max<std::int64_t>(1, held))};
+    FileFootprint out{
+        bytes, std::max<std::int64_t>(1, (bytes + held / 2) / std::max<std::int64_t>(1, held))};
     for (const TensorEntry& entry : checkpoint.entries()) {
       const StoredFormat* format = stored_format(entry.dtype);
       if (format == nullptr) continue;
@@ -62,9 +62,9 @@ FileFootprint footprint(const std::string& file, std::int64_t parameters, bool& 
   }
 }
 
-/// Resident once used: the mapped file, or what it was converted to. A file of which float32 tensors
-/// are used in place (the islands) stays mapped as a whole; numbers of eight bits and GGUF's blocks
-/// are never used packed.
+/// Resident once used: the mapped file, or what it was converted to. A file of which float32
+/// tensors are used in place (the islands) stays mapped as a whole; numbers of eight bits and
+/// GGUF's blocks are never used packed.
 std::int64_t resident(const FileFootprint& file, std::int64_t parameters, std::int64_t wanted) {
   if (file.element == wanted) return file.bytes;
   return parameters * wanted + (file.in_place ? file.bytes : 0);

@@ -102,7 +102,8 @@ std::vector<Part> split_words(std::vector<Part> parts, const PreTokenizer& step)
           ++at;
           continue;
         }
-        if (at > begin) out.push_back({std::string(rest.substr(begin, at - begin)), nullptr, first});
+        if (at > begin)
+          out.push_back({std::string(rest.substr(begin, at - begin)), nullptr, first});
         first = false;
         begin = at = at + width;
       }
@@ -263,15 +264,16 @@ std::shared_ptr<const PromptTokenizer::Impl> open_folder(const std::string& fold
   if (const auto more = config.find("added_tokens_decoder");
       more != config.end() && more->is_object()) {
     for (const auto& [id, token] : more->items()) {
-      if (!token.is_object() || !token.contains("content") || !token["content"].is_string()) continue;
+      if (!token.is_object() || !token.contains("content") || !token["content"].is_string())
+        continue;
       const auto flag = [&](const char* key) {
         return token.contains(key) && token[key].is_boolean() && token[key].get<bool>();
       };
       PromptToken one{token["content"].get<std::string>(), flag("normalized"), flag("lstrip"),
                       flag("rstrip")};
-      const auto known = std::find_if(
-          impl->added.begin(), impl->added.end(),
-          [&](const PromptToken& other) { return other.content == one.content; });
+      const auto known =
+          std::find_if(impl->added.begin(), impl->added.end(),
+                       [&](const PromptToken& other) { return other.content == one.content; });
       if (known == impl->added.end()) impl->add(std::move(one));
     }
   }

@@ -128,9 +128,11 @@ class Reader {
     for (const char c : text) {
       if (c == '=' || c == '\n') continue;
       const std::size_t value =
-          std::string_view("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/").find(c);
+          std::string_view("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
+              .find(c);
       if (value == std::string_view::npos)
-        fail("tokenizer_malformed", "tokenizer", "{}: its precompiled_charsmap is no base64", file_);
+        fail("tokenizer_malformed", "tokenizer", "{}: its precompiled_charsmap is no base64",
+             file_);
       bits = bits << 6 | static_cast<std::uint32_t>(value);
       have += 6;
       if (have < 8) continue;
@@ -173,8 +175,8 @@ class Message {
       case 5: {
         const std::string_view four = take(4);
         for (int i = 3; i >= 0; --i)
-          field.value = field.value << 8 |
-                        static_cast<unsigned char>(four[static_cast<std::size_t>(i)]);
+          field.value =
+              field.value << 8 | static_cast<unsigned char>(four[static_cast<std::size_t>(i)]);
         return true;
       }
       default:
@@ -240,8 +242,7 @@ void read_sentencepiece(std::string_view bytes, const std::string& file,
         }
         if (f.number == 3) kind = f.value;
       }
-      if (kind == kControl || kind == kUserDefined)
-        tokens.push_back({piece.text});
+      if (kind == kControl || kind == kUserDefined) tokens.push_back({piece.text});
       pieces.push_back(std::move(piece));
     } else if (field.number == 2) {  // trainer_spec
       for (Message::Field f; part.next(f);) {

@@ -15,9 +15,9 @@ namespace bestreel::wan {
 /// A token that is looked for in the text before the model sees it.
 struct PromptToken {
   std::string content;
-  bool normalized = false;                ///< looked for after normalisation
-  bool lstrip = false, rstrip = false;    ///< takes the white space beside it along
-  std::int64_t id = 0;                    ///< set by add()
+  bool normalized = false;              ///< looked for after normalisation
+  bool lstrip = false, rstrip = false;  ///< takes the white space beside it along
+  std::int64_t id = 0;                  ///< set by add()
 };
 
 enum class Prepend : std::uint8_t { kNever, kFirst, kAlways };

