@@ -73,7 +73,7 @@ VideoScore2Options videoscore2_options(const std::string& folder, const po::vari
       }
     }
   }
-  if (given.count("readings") != 0) options.readings = given["readings"].as<int>();
+  if (given.count("readings") != 0) options.samples = given["readings"].as<int>();
   if (given.count("temperature") != 0) options.temperature = given["temperature"].as<double>();
   if (given.count("seed") != 0) options.seed = given["seed"].as<std::uint64_t>();
   if (precision_of(given)) options.weights = *precision_of(given);

@@ -102,7 +102,7 @@ JudgeEstimate checkpoint_need(Planned& planned, const std::string& folder,
   } else {
     std::from_chars(rationale.data(), rationale.data() + rationale.size(), options.rationale);
   }
-  options.readings = given.count("readings") != 0 ? std::max(1, given["readings"].as<int>()) : 1;
+  options.samples = given.count("readings") != 0 ? std::max(1, given["readings"].as<int>()) : 1;
   options.max_slots = 1;
   if (has_option(command, "judge-slots")) {
     options.max_slots = given.count("judge-slots") != 0 ? given["judge-slots"].as<int>() : 8;
@@ -112,7 +112,7 @@ JudgeEstimate checkpoint_need(Planned& planned, const std::string& folder,
     }
     // No more than there is to read.
     options.max_slots = static_cast<int>(
-        std::min<std::int64_t>(options.max_slots, planned.request.n * options.readings));
+        std::min<std::int64_t>(options.max_slots, planned.request.n * options.samples));
   }
   options.prompt_bytes =
       static_cast<std::int64_t>(word_of(given, "prompt", std::string(80, ' ')).size());

@@ -151,7 +151,7 @@ JudgePtr checkpoint_judge(const std::string& folder, [[maybe_unused]] const Json
     else if (name == "rationale")
       of.rationale = value.get<std::int64_t>();
     else if (name == "readings")
-      of.readings = value.get<int>();
+      of.samples = value.get<int>();
     else if (name == "temperature")
       of.temperature = value.get<double>();
     else if (name == "seed")

@@ -59,7 +59,7 @@ json judge(const json& request, const std::string&) {
   options.max_frames = request.value("max_frames", options.max_frames);
   options.temperature = request.value("temperature", options.temperature);
   options.seed = request.value("seed", options.seed);
-  options.readings = request.value("readings", options.readings);
+  options.samples = request.value("readings", options.samples);
   options.slots = request.value("slots", options.slots);
   const JudgePtr judge = make_videoscore2_judge(options);
 

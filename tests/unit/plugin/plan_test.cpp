@@ -45,7 +45,7 @@ TEST(Plan, SlotsShrinkUntilTheyFit) {
 // Readings of one video share its prompt.
 TEST(Plan, ReadingsShareTheirPrompt) {
   PlanRequest request = judge_alone(1000);
-  request.judges[0].readings = 4;
+  request.judges[0].samples = 4;
   EXPECT_EQ(plan_memory(request).peak, 10 + 100 + 20 + 2 * 5 + 8 * 7);
 }
 
