@@ -3,6 +3,8 @@
 #include <ATen/ops/isfinite.h>
 #include <ATen/ops/linear.h>
 
+#include <fmt/ranges.h>
+
 #include "core/base/fail.h"
 
 namespace bestreel::wan {
@@ -26,8 +28,10 @@ at::Tensor Weights::stored(const std::string& name, const std::vector<std::int64
   const std::string& theirs = at == names_.end() ? name : at->second;
   // Converted on the device: the file's bytes are what travels.
   const Checkpoint there = checkpoint_.to(device);
-  // ggml has four dimensions: some tools fold a convolution over frames into them.
-  const at::Tensor values = shape.size() == 5 && at != names_.end() && file_.ends_with(".gguf")
+  // ggml has four dimensions and leaves out leading ones: tools fold a convolution over frames into
+  // them, and write the modulation (1, 6, dim) as (6, dim).
+  const bool fold = shape.size() == 5 || (shape.size() > 1 && shape[0] == 1);
+  const at::Tensor values = fold && at != names_.end() && file_.ends_with(".gguf")
                                 ? folded(there.tensor(theirs), theirs, shape)
                                 : there.tensor(theirs, shape);
   std::string layer = name;
@@ -57,11 +61,12 @@ at::Tensor Weights::folded(const at::Tensor& values, const std::string& theirs,
                            const std::vector<std::int64_t>& shape) const {
   std::int64_t count = 1;
   for (const std::int64_t size : shape) count *= size;
-  if (values.numel() != count)
-    fail("shape_mismatch", "checkpoint",
-         "{}: the tensor {} must have {} numbers by the model's configuration but has {}: the two "
-         "belong to different models",
-         file_, theirs, count, values.numel());
+  if (values.numel() != count || values.dim() == 0 || values.size(-1) != shape.back())
+    fail(
+        "shape_mismatch", "checkpoint",
+        "{}: the tensor {} must have the shape [{}] by the model's configuration but has [{}]: the "
+        "two belong to different models",
+        file_, theirs, fmt::join(shape, ", "), fmt::join(values.sizes(), ", "));
   return values.reshape(shape);
 }
 

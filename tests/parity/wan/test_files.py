@@ -308,6 +308,10 @@ def test_a_denoiser_and_a_text_encoder_of_gguf(kind, pipes, folders, dump, tmp_p
             if v.dim() == 2 and "relative" not in name and v.shape[1] % 256 == 0:
                 data, values[name] = encoded(kind, v.numpy(), i)
                 tensors[name] = (kind, data)
+            if "scale_shift" in name:  # as ggml's own tools write it
+                tensors[name] = v.numpy()[0]
+            if name == "patch_embedding.weight":
+                tensors[name] = v.flatten(0, 1).numpy()
         return (write_gguf(tmp_path / f"{part}.gguf", rename(tensors), architecture),
                 {k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in values.items()})
 
