@@ -12,6 +12,7 @@
 #include <ctime>
 
 #include "core/nn/checkpoint.h"
+#include "core/nn/device.h"
 #include "dump.h"
 #include "sampler/schedulers/noise.h"
 #include "sampler/wan/pipeline.h"
@@ -30,6 +31,7 @@ std::shared_ptr<Pipeline> load(const json& request) {
   LoadOptions options;
   options.folder = request.value("folder", "");
   options.dtype = request.value("dtype", options.dtype);
+  options.device = nn::parse_device(request.value("device", "cpu"));
   options.vae_dtype = request.value("vae_dtype", options.vae_dtype);
   for (const json& file : request.value("lora", json::array()))
     options.lora.push_back(parse_lora(file.get<std::string>()));
