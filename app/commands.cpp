@@ -111,8 +111,12 @@ std::vector<CommandSpec> all_commands() {
                    .summary = "what a checkpoint holds and how it will be used",
                    .usage = "FOLDER",
                    .positional = "folder",
-                   .details = "Reads config files and the headers of the weights, no weights.\n",
-                   .examples = {"bestreel inspect VideoScore2/"},
+                   .details =
+                       "FOLDER is a judge's or a model's. Reads config files and the headers "
+                       "of the weights, no weights.\n",
+                   .examples = {"bestreel inspect VideoScore2/",
+                                "bestreel inspect Wan2.1-T2V-1.3B-Diffusers/ --model-file "
+                                "wan-Q8_0.gguf"},
                    .options = inspect_options()});
     all.push_back(
         {.name = "plan",

@@ -20,11 +20,17 @@ StrategyContext strategy_context(const RunConfig& config, int steps, const RunSe
 
 }  // namespace
 
-const EngineRegistration& engine_registration(const RunConfig& config) {
-  const std::string folder = required_text(config, "model");
+const EngineRegistration* recognised_engine(const OptionValues& values, const std::string& folder) {
   for (const EngineRegistration& engine : registry().engines) {
-    if (engine.recognises(folder)) return engine;
+    if (engine.recognises(values, folder)) return &engine;
   }
+  return nullptr;
+}
+
+const EngineRegistration& engine_registration(const RunConfig& config) {
+  if (const auto* engine = recognised_engine(config.values, config.values.text("model")))
+    return *engine;
+  required_text(config, "model");
   // Its own sentence says what is missing.
   return registry().engines.front();
 }

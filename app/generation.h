@@ -15,6 +15,9 @@
 
 namespace bestreel::app {
 
+/// The family whose model `folder` (may be empty) or a file among the options is; nullptr: none.
+const EngineRegistration* recognised_engine(const OptionValues& values, const std::string& folder);
+
 /// The family of the checkpoint in --model FOLDER.
 const EngineRegistration& engine_registration(const RunConfig& config);
 

@@ -78,7 +78,7 @@ void fill(Planned& planned, const RunConfig& config, const Given& given) {
   planned.request = {.memory = given.memory, .process = given.process};
   planned.request.n = given.n;
   VideoInfo video = given.video;
-  if (config.values.has("model")) {
+  if (config.values.has("model") || recognised_engine(config.values, "") != nullptr) {
     add_generator(planned, config, video);
   } else {
     planned.request.process += kPicturesInCoders / 2 * picture_of(video) * 3 / 2;

@@ -332,7 +332,15 @@ std::vector<OptionSpec> export_options() {
 }
 
 std::vector<OptionSpec> inspect_options() {
-  return {template_option(), option(kPath, "", "folder", "FOLDER", "the checkpoint", "", kCall)};
+  std::vector<OptionSpec> options{
+      template_option(), option(kPath, "", "folder", "FOLDER", "the checkpoint", "", kCall)};
+  for (const EngineRegistration& engine : registry().engines) {
+    for (OptionSpec spec : engine.options) {
+      spec.fallback.clear();
+      add(options, std::move(spec));
+    }
+  }
+  return options;
 }
 
 std::vector<OptionSpec> parse_options() {

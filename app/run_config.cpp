@@ -146,11 +146,18 @@ void read_json(RunConfig& config, const std::string& op, const std::string& text
 }
 
 /// A path as it means the same from any folder; a judge's own name stays what it is.
+std::string absolute(const std::string& path) {
+  return std::filesystem::absolute(path).lexically_normal().string();
+}
+
 std::string anywhere(const OptionSpec& spec, const std::string& word) {
   const bool path = spec.kind == OptionKind::kPath || spec.kind == OptionKind::kPaths;
   const bool name = std::find(spec.choices.begin(), spec.choices.end(), word) != spec.choices.end();
   if (!path || name || word.empty() || word == "-") return word;
-  return std::filesystem::absolute(word).lexically_normal().string();
+  for (const std::string& prefix : spec.prefixes) {
+    if (word.starts_with(prefix)) return prefix + absolute(word.substr(prefix.size()));
+  }
+  return absolute(word);
 }
 
 Json json_of(const OptionSpec& spec, const OptionValue& value) {

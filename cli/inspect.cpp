@@ -1,5 +1,6 @@
 #include <iostream>
 
+#include "app/generation.h"
 #include "cli/command.h"
 #include "cli/terminal.h"
 #include "core/base/fail.h"
@@ -15,6 +16,12 @@ void line(const char* name, const std::string& value) {
 }  // namespace
 
 int run_inspect(const RunConfig& config) {
+  const std::string given = config.values.text("folder");
+  if (const EngineRegistration* engine = app::recognised_engine(config.values, given)) {
+    for (const auto& [label, value] : engine->summarize(config.values, given))
+      line(label.c_str(), printable(value));
+    return kDone;
+  }
   const std::string folder = app::required_text(config, "folder");
   const std::string file = config.values.text("template");
   const CheckpointSummary found = inspect_videoscore2(folder, file);

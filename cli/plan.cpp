@@ -3,6 +3,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "app/generation.h"
 #include "app/machine.h"
 #include "app/memory.h"
 #include "cli/command.h"
@@ -121,7 +122,8 @@ void print_table(const Planned& planned, const MachineRates& rates, const PlanSe
 
 int run_plan(const RunConfig& config) {
   const OptionValues& values = config.values;
-  if (!values.has("model") && !values.has("judge")) {
+  if (!values.has("model") && app::recognised_engine(values, "") == nullptr &&
+      !values.has("judge")) {
     fail_usage(config.op,
                "a model or a judge must be given: pass --model FOLDER, --judge SPEC or both");
   }

@@ -57,9 +57,10 @@ struct OptionSpec {
   std::vector<std::string> choices = {};
   double low = -std::numeric_limits<double>::infinity();  ///< of every number; inclusive
   double high = std::numeric_limits<double>::infinity();
-  bool above = false;   ///< `low` itself is refused
-  std::string zero;     ///< a word for 0, such as "none"
-  std::string example;  ///< of a list, such as "8,3"
+  bool above = false;                      ///< `low` itself is refused
+  std::string zero;                        ///< a word for 0, such as "none"
+  std::string example;                     ///< of a list, such as "8,3"
+  std::vector<std::string> prefixes = {};  ///< words before a path, such as "high="
 };
 
 /// The option's value from its words on the command line, one for each time it was given.

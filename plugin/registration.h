@@ -13,6 +13,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/media/video.h"
@@ -118,12 +119,17 @@ struct EngineRegistration {
   std::string name;     ///< "wan"
   std::string summary;  ///< what --model takes
   std::vector<OptionSpec> options;
-  /// Whether `folder` holds a checkpoint of this family. The first that recognises it makes it; the
-  /// only one there is makes whatever is given, so that its sentence says what is missing.
-  std::function<bool(const std::string& folder)> recognises;
+  /// Whether `folder` (--model, may be empty) or files among the options hold a model of this
+  /// family. The first that recognises it makes it; where none does and a folder is given, the
+  /// first one, so that its sentence says what is missing.
+  std::function<bool(const OptionValues&, const std::string& folder)> recognises;
   std::function<std::unique_ptr<Engine>(const OptionValues&, const EngineContext&)> make;
   /// Checks the size and the length that are asked for. Errors as `make`, but for absent weights.
   std::function<EngineNeeds(const OptionValues&, const EngineContext&)> estimate;
+  /// Label and value, in the order to show them; reads configs and the headers of weights.
+  std::function<std::vector<std::pair<std::string, std::string>>(const OptionValues&,
+                                                                 const std::string& folder)>
+      summarize;
   /// In the order of their price: what keeps the picture but for its precision; what changes it.
   std::function<std::vector<Remedy>(const OptionValues&)> precision_remedies, picture_remedies;
 };

@@ -14,9 +14,13 @@ namespace bestreel {
 
 class ConfigReader {
  public:
-  /// `code` is the error's word for a setting that this engine does not do.
-  ConfigReader(std::string file, std::string code)
-      : file_(std::move(file)), code_(std::move(code)), object_(read_json(file_)) {
+  /// `code` is the error's word for a setting that this engine does not do, `remedy` what helps.
+  ConfigReader(std::string file, std::string code,
+               std::string remedy = "use a checkpoint of a supported family (Wan text-to-video)")
+      : file_(std::move(file)),
+        code_(std::move(code)),
+        remedy_(std::move(remedy)),
+        object_(parse_json(quote_infinities(read_file(file_)), file_)) {
     if (!object_.is_object())
       fail("json_malformed", "checkpoint", "{} must be a JSON object but is not: download it again",
            file_);
@@ -52,12 +56,35 @@ class ConfigReader {
   }
 
   [[noreturn]] void unsupported(const std::string& what) const {
-    fail(code_, "checkpoint", "{}: {}: use a checkpoint of a supported family (Wan text-to-video)",
-         file_, what);
+    fail(code_, "checkpoint", "{}: {}: {}", file_, what, remedy_);
   }
 
  private:
-  std::string file_, code_;
+  /// Python writes -Infinity, Infinity and NaN, which are no JSON: they become texts, so that who
+  /// reads the key decides.
+  static std::string quote_infinities(const std::string& text) {
+    std::string out;
+    bool quoted = false, escaped = false;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+      if (text[i] == '"' && !escaped) quoted = !quoted;
+      escaped = quoted && text[i] == '\\' && !escaped;
+      std::string_view found;
+      if (!quoted)
+        for (const std::string_view word : {"-Infinity", "Infinity", "NaN"})
+          if (found.empty() && text.compare(i, word.size(), word) == 0) found = word;
+      if (found.empty()) {
+        out += text[i];
+      } else {
+        out += '"';
+        out += found;
+        out += '"';
+        i += found.size() - 1;
+      }
+    }
+    return out;
+  }
+
+  std::string file_, code_, remedy_;
   nlohmann::json object_;
 };
 

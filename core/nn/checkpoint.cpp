@@ -21,6 +21,8 @@
 #include "core/base/fail.h"
 #include "core/base/file.h"
 #include "core/base/json_file.h"
+#include "core/nn/gguf.h"
+#include "core/nn/stored.h"
 
 namespace bestreel {
 namespace {
@@ -87,7 +89,9 @@ using TensorMap = std::map<std::string, Located>;
 void add_file(const std::string& path, TensorMap& tensors) {
   const auto file = std::make_shared<const Mapping>(path);
   for (TensorEntry& entry :
-       parse_safetensors_header(path, file->data(), file->size(), file->size())) {
+       is_gguf(file->data(), file->size())
+           ? parse_gguf_header(path, file->data(), file->size()).tensors
+           : parse_safetensors_header(path, file->data(), file->size(), file->size())) {
     const std::string name = entry.name;
     const auto [at, added] = tensors.emplace(name, Located{std::move(entry), file});
     if (!added) {
@@ -217,15 +221,32 @@ TensorMap open_folder(const std::string& folder, const std::string& stem) {
        folder, stem, what_is_there(base, stem));
 }
 
-c10::ScalarType scalar_type(const Located& tensor) {
-  const std::string& dtype = tensor.entry.dtype;
-  if (dtype == "F32") return c10::kFloat;
-  if (dtype == "BF16") return c10::kBFloat16;
-  if (dtype == "F16") return c10::kHalf;
+const StoredFormat& format_of(const Located& tensor, bool any) {
+  const StoredFormat* format = stored_format(tensor.entry.dtype);
+  // Float8 needs a scale that lies elsewhere, so only who looks for it may have it.
+  const bool plain =
+      format != nullptr && (format->as == StoredAs::kFloat || format->as == StoredAs::kHalf ||
+                            format->as == StoredAs::kBFloat16);
+  if (plain || (any && format != nullptr)) return *format;
   fail("dtype_unsupported", "checkpoint",
        "{}: the tensor {} must be F32, F16 or BF16 but is {}: use a checkpoint that is not "
        "quantised",
-       tensor.file->path(), tensor.entry.name, dtype);
+       tensor.file->path(), tensor.entry.name, tensor.entry.dtype);
+}
+
+c10::ScalarType scalar_type(const StoredFormat& format) {
+  switch (format.as) {
+    case StoredAs::kBFloat16:
+      return c10::kBFloat16;
+    case StoredAs::kHalf:
+      return c10::kHalf;
+    case StoredAs::kFloat8E4M3:
+      return c10::kFloat8_e4m3fn;
+    case StoredAs::kFloat8E5M2:
+      return c10::kFloat8_e5m2;
+    default:
+      return c10::kFloat;
+  }
 }
 
 }  // namespace
@@ -233,6 +254,7 @@ c10::ScalarType scalar_type(const Located& tensor) {
 struct Checkpoint::Impl {
   std::string folder;
   std::string stem;
+  std::string file;  // of open_file()
   TensorMap tensors;
 
   const Located& find(const std::string& name) const {
@@ -241,7 +263,8 @@ struct Checkpoint::Impl {
       fail("tensor_missing", "checkpoint",
            "{} must hold the tensor {} but none of its {} tensors has this name: check that this "
            "is a checkpoint of the architecture that its config.json names",
-           (fs::path(folder) / (stem + ".safetensors")).string(), name, tensors.size());
+           file.empty() ? (fs::path(folder) / (stem + ".safetensors")).string() : file, name,
+           tensors.size());
     }
     return at->second;
   }
@@ -255,6 +278,39 @@ Checkpoint Checkpoint::open(const std::string& folder, const std::string& stem) 
   Checkpoint checkpoint;
   checkpoint.impl_ = std::move(impl);
   return checkpoint;
+}
+
+Checkpoint Checkpoint::open_file(const std::string& file) {
+  const fs::path path(file);
+  std::error_code ignored;
+  if (!fs::exists(path, ignored))
+    fail("checkpoint_missing", "checkpoint", "{} is missing: check the path, or download it again",
+         file);
+  for (const char* pickled : {".pth", ".pt", ".bin", ".ckpt", ".pkl"})
+    if (path.extension() == pickled)
+      fail("checkpoint_unsupported", "checkpoint",
+           "{} must be .safetensors or .gguf but is pickled, which can run code when it is loaded: "
+           "save it as safetensors",
+           file);
+  auto impl = std::make_shared<Impl>();
+  impl->folder = path.has_parent_path() ? path.parent_path().string() : ".";
+  impl->file = file;
+  if (path.extension() == ".json") {
+    impl->tensors = open_shards(impl->folder, file);
+  } else {
+    add_file(file, impl->tensors);
+  }
+  Checkpoint checkpoint;
+  checkpoint.impl_ = std::move(impl);
+  return checkpoint;
+}
+
+std::map<std::string, std::string> Checkpoint::metadata() const {
+  if (impl_->file.empty() || impl_->file.ends_with(".json") || impl_->tensors.empty()) return {};
+  const Mapping& file = *impl_->tensors.begin()->second.file;
+  if (is_gguf(file.data(), file.size()))
+    return parse_gguf_header(file.path(), file.data(), file.size()).strings;
+  return parse_safetensors_metadata(file.data(), file.size());
 }
 
 const std::string& Checkpoint::folder() const { return impl_->folder; }
@@ -311,8 +367,15 @@ std::string Checkpoint::fingerprint() const {
 
 at::Tensor Checkpoint::tensor(const std::string& name) const {
   const Located& tensor = impl_->find(name);
-  const c10::ScalarType type = scalar_type(tensor);
+  const StoredFormat& format = format_of(tensor, !impl_->file.empty());
+  const c10::ScalarType type = scalar_type(format);
   std::uint8_t* data = tensor.file->data() + tensor.entry.begin;
+  if (format.decode != nullptr) {
+    at::Tensor values = at::empty(tensor.entry.shape, at::TensorOptions(type));
+    const auto size = static_cast<std::int64_t>(tensor.entry.end - tensor.entry.begin);
+    format.decode(data, size / format.bytes, static_cast<float*>(values.data_ptr()));
+    return values.to(device_);
+  }
   if (reinterpret_cast<std::uintptr_t>(data) % c10::elementSize(type) != 0) {
     // The header's length decides where the data lies, and only writers of good will pad it.
     at::Tensor copy = at::empty(tensor.entry.shape, at::TensorOptions(type));
@@ -322,6 +385,14 @@ at::Tensor Checkpoint::tensor(const std::string& name) const {
   return at::from_blob(
              data, tensor.entry.shape, [file = tensor.file](void*) {}, at::TensorOptions(type))
       .to(device_);
+}
+
+at::Tensor Checkpoint::bytes_of(const std::string& name) const {
+  const Located& tensor = impl_->find(name);
+  return at::from_blob(
+      tensor.file->data() + tensor.entry.begin,
+      {static_cast<std::int64_t>(tensor.entry.end - tensor.entry.begin)},
+      [file = tensor.file](void*) {}, at::TensorOptions(c10::kByte));
 }
 
 at::Tensor Checkpoint::tensor(const std::string& name,

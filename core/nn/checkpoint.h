@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -24,6 +25,15 @@ class BESTREEL_API Checkpoint {
   /// Errors: "checkpoint_missing", "shard_missing", "safetensors_malformed", "json_malformed".
   static Checkpoint open(const std::string& folder, const std::string& stem = "model");
 
+  /// One file by its path: .safetensors, .gguf, or an index of shards (.json). Its tensors may be
+  /// stored as anything that stored_format() has. Errors as open(), and those of
+  /// parse_gguf_header.
+  static Checkpoint open_file(const std::string& file);
+
+  /// What the one file says of itself beside its tensors: the metadata of safetensors, the strings
+  /// of GGUF. Empty for shards.
+  std::map<std::string, std::string> metadata() const;
+
   const std::string& folder() const;
   bool has(const std::string& name) const;
   std::vector<TensorEntry> entries() const;  ///< sorted by name
@@ -41,11 +51,16 @@ class BESTREEL_API Checkpoint {
   /// tensor.
   std::string fingerprint() const;
 
-  /// The tensor in the file's own dtype (fp32, fp16, bf16), on the CPU. With `shape`, another shape
+  /// The tensor in the file's own dtype (fp32, fp16, bf16), on the CPU; of open_file() float8 too,
+  /// and blocks of GGUF as fp32, decoded each time. With `shape`, another shape
   /// is an Error "shape_mismatch" that names the file, the tensor and both shapes. Other errors:
   /// "tensor_missing", "dtype_unsupported".
   at::Tensor tensor(const std::string& name) const;
   at::Tensor tensor(const std::string& name, const std::vector<std::int64_t>& shape) const;
+
+  /// The bytes of a tensor of any dtype, (n) uint8 on the CPU, as they lie in the file. Error
+  /// "tensor_missing".
+  at::Tensor bytes_of(const std::string& name) const;
 
  private:
   struct Impl;

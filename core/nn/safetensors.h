@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -28,5 +29,9 @@ BESTREEL_API std::vector<TensorEntry> parse_safetensors_header(const std::string
                                                                const std::uint8_t* bytes,
                                                                std::uint64_t available,
                                                                std::uint64_t file_size);
+
+/// The "__metadata__" of a whole file whose header parse_safetensors_header() has checked.
+BESTREEL_API std::map<std::string, std::string> parse_safetensors_metadata(
+    const std::uint8_t* bytes, std::uint64_t file_size);
 
 }  // namespace bestreel

@@ -8,6 +8,7 @@
 #include <numbers>
 
 #include "core/base/fail.h"
+#include "sampler/schedulers/dpm.h"
 #include "sampler/schedulers/unipc.h"
 
 namespace bestreel {
@@ -60,11 +61,12 @@ Step Stepper::step(const at::Tensor& x, const at::Tensor& v, const at::Tensor& f
     stochastic(x, fresh, step);
   } else {
     // A search may switch the noise off for the last step: Euler then, for there is no history.
-    const bool multistep =
-        config_.solver == Solver::kUniPC && options_.stochastic == Stochastic::kNone;
+    const Solver solver =
+        options_.stochastic == Stochastic::kNone ? config_.solver : Solver::kFlowMatchEuler;
     step.x_next =
-        multistep
-            ? unipc(x, step.x0_hat)
+        solver == Solver::kUniPC ? unipc(x, step.x0_hat)
+        : solver == Solver::kDpmSolverPP
+            ? dpm(x, step.x0_hat)
             : x + v * static_cast<double>(static_cast<float>(next) - static_cast<float>(sigma));
     step.mean = step.x_next;
     step.log_prob = at::zeros({}, x.options().dtype(at::kDouble));
@@ -105,13 +107,27 @@ at::Tensor Stepper::unipc(const at::Tensor& x, const at::Tensor& x0_hat) {
   const at::Tensor from =
       correct_it ? unipc_correct(config_, schedule_, index_, last_order_, history_, last_x_, x0_hat)
                  : x;
-  history_.push_back(x0_hat);
-  if (static_cast<std::int64_t>(history_.size()) > config_.solver_order)
-    history_.erase(history_.begin());
+  remember(x0_hat);
   last_order_ = std::min(
       {config_.solver_order, steps() - index_, static_cast<std::int64_t>(history_.size())});
   last_x_ = from;
   return unipc_predict(config_, schedule_, index_, last_order_, history_, from);
+}
+
+at::Tensor Stepper::dpm(const at::Tensor& x, const at::Tensor& x0_hat) {
+  constexpr std::int64_t kFewSteps = 15;  // where the reference lowers the order at the end
+  remember(x0_hat);
+  const std::int64_t left = steps() - index_;
+  std::int64_t order = std::min(config_.solver_order, static_cast<std::int64_t>(history_.size()));
+  if (config_.lower_order_final && steps() < kFewSteps) order = std::min(order, left);
+  if (left == 1) order = 1;  // the last step is infinite
+  return dpm_predict(config_, schedule_, index_, order, history_, x);
+}
+
+void Stepper::remember(const at::Tensor& x0_hat) {
+  history_.push_back(x0_hat);
+  if (static_cast<std::int64_t>(history_.size()) > config_.solver_order)
+    history_.erase(history_.begin());
 }
 
 void Stepper::rewind(std::int64_t index) {

@@ -1,4 +1,4 @@
-// One denoising step of a flow model: deterministic (UniPC, Euler) or stochastic.
+// One denoising step of a flow model: deterministic (UniPC, DPM++, Euler) or stochastic.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -71,6 +71,8 @@ class BESTREEL_API Stepper {
 
  private:
   at::Tensor unipc(const at::Tensor& x, const at::Tensor& x0_hat);
+  at::Tensor dpm(const at::Tensor& x, const at::Tensor& x0_hat);
+  void remember(const at::Tensor& x0_hat);
   void stochastic(const at::Tensor& x, const at::Tensor& fresh, Step& step) const;
 
   SchedulerConfig config_;

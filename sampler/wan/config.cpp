@@ -1,9 +1,13 @@
 #include "sampler/wan/config.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <filesystem>
 
+#include "core/base/file.h"
 #include "sampler/config_reader.h"
+#include "sampler/wan/infer.h"
 
 namespace bestreel::wan {
 namespace {
@@ -69,6 +73,11 @@ VaeConfig read_vae(const std::string& file) {
   in.read("dim_mult", c.dim_mult);
   in.read_positive("num_res_blocks", c.num_res_blocks);
   in.read("temperal_downsample", c.temporal_downsample);
+  // The defaults of the reference's class, whatever z_dim is: a mismatch is said below.
+  VaeConfig published;
+  set_published_statistics(published);
+  c.latents_mean = published.latents_mean;
+  c.latents_std = published.latents_std;
   in.read("latents_mean", c.latents_mean);
   in.read("latents_std", c.latents_std);
   in.read("is_residual", c.is_residual);
@@ -86,13 +95,6 @@ VaeConfig read_vae(const std::string& file) {
         fmt::format("\"temperal_downsample\" must have one entry less than \"dim_mult\" "
                     "(numbers from 1 up) but they have {} and {}",
                     c.temporal_downsample.size(), levels));
-  const auto wide = static_cast<std::size_t>(c.z_dim);
-  if (c.latents_mean.size() != wide || c.latents_std.size() != wide ||
-      !(*std::min_element(c.latents_std.begin(), c.latents_std.end()) > 0))
-    in.unsupported(
-        fmt::format("\"latents_mean\" and \"latents_std\" must hold z_dim = {} numbers, "
-                    "the latter above 0, but hold {} and {}",
-                    c.z_dim, c.latents_mean.size(), c.latents_std.size()));
   const std::int64_t spatial = (std::int64_t{1} << (levels - 1)) * c.patch_size;
   const std::int64_t temporal = std::int64_t{1} << std::count(c.temporal_downsample.begin(),
                                                               c.temporal_downsample.end(), true);
@@ -129,69 +131,183 @@ TextConfig read_text(const std::string& file) {
 
 }  // namespace
 
-PipelineConfig read_pipeline_config(const std::string& folder) {
-  const std::string index_file = folder + "/model_index.json";
-  std::error_code ignored;
-  if (!fs::exists(index_file, ignored))
-    fail("checkpoint_missing", "checkpoint",
-         "{} must be the folder of a diffusers WanPipeline but holds no model_index.json: check "
-         "the path, or download the -Diffusers version of the model",
-         folder);
-  PipelineConfig c;
-  c.folder = folder;
-  const ConfigReader index(index_file, kUnsupported);
-  require_class(index, "_class_name", "WanPipeline");
+namespace {
 
-  std::string digests;
-  const auto part = [&](const char* name, const char* file) {
-    const std::string path = folder + "/" + name + "/" + file;
-    if (!fs::exists(path, ignored))
+/// The weights of one part of a folder: the plain name, its shards, or the only variant (fp16) that
+/// is there. Where there is none the plain name, for the error that says so.
+std::string find_weights(const std::string& folder, const std::string& stem) {
+  const std::string plain = folder + "/" + stem + ".safetensors";
+  std::error_code ignored;
+  for (const std::string& path : {plain, plain + ".index.json"})
+    if (fs::exists(path, ignored)) return path;
+  std::vector<std::string> variants;
+  for (const auto& file : fs::directory_iterator(folder, ignored)) {
+    const std::string name = file.path().filename().string();
+    const std::string index = stem + ".safetensors.index.";
+    const bool shards = name.starts_with(index) && name.ends_with(".json");
+    const bool single = name.starts_with(stem + ".") && name.ends_with(".safetensors") &&
+                        name.find("-of-") == std::string::npos;
+    if (shards || single) variants.push_back(file.path().string());
+  }
+  if (variants.size() > 1)
+    fail(
+        "checkpoint_unsupported", "checkpoint",
+        "{} must hold {}.safetensors or one variant of it but holds {}: keep the one that you want",
+        folder, stem, fmt::join(variants, " and "));
+  return variants.empty() ? plain : variants[0];
+}
+
+/// The class of the autoencoder has the statistics of Wan2.1 as defaults.
+void check_statistics(const VaeConfig& c, const std::string& file) {
+  const auto wide = static_cast<std::size_t>(c.z_dim);
+  if (c.latents_mean.size() == wide && c.latents_std.size() == wide &&
+      *std::min_element(c.latents_std.begin(), c.latents_std.end()) > 0)
+    return;
+  fail(kUnsupported, "checkpoint",
+       "{}: \"latents_mean\" and \"latents_std\" must hold z_dim = {} numbers, the latter above 0, "
+       "but hold {} and {}: download the configuration again",
+       file, c.z_dim, c.latents_mean.size(), c.latents_std.size());
+}
+
+/// A folder's own configuration of one part, if it has one.
+class Folder {
+ public:
+  Folder(std::string folder, bool needed) : folder_(std::move(folder)) {
+    if (folder_.empty()) return;
+    const std::string file = folder_ + "/model_index.json";
+    std::error_code ignored;
+    if (!fs::exists(file, ignored)) {
+      if (!needed && fs::is_directory(folder_, ignored)) return;
       fail("checkpoint_missing", "checkpoint",
-           "{} is missing though {} is a WanPipeline: download the folder {} again", path, folder,
-           name);
+           "{} must be the folder of a diffusers WanPipeline but holds no model_index.json: check "
+           "the path, download the -Diffusers version of the model, or name single files",
+           folder_);
+    }
+    index_.emplace(file, kUnsupported);
+    require_class(*index_, "_class_name", "WanPipeline");
+    digests += sha256_file(file);
+  }
+
+  /// A part is [library, class]; [null, null] where the pipeline goes without it.
+  bool names(const char* part) const {
+    return index_ && index_->has(part) && index_->at(part).is_array() &&
+           index_->at(part).size() == 2 && index_->at(part)[1].is_string();
+  }
+  const std::optional<ConfigReader>& index() const { return index_; }
+
+  /// The path of a part's configuration; nullopt where the folder has no such part.
+  std::optional<std::string> config(const char* part, const char* file, bool needed) {
+    if (!names(part)) return std::nullopt;
+    const std::string path = folder_ + "/" + part + "/" + file;
+    std::error_code ignored;
+    if (!fs::exists(path, ignored)) {
+      if (!needed) return std::nullopt;
+      fail("checkpoint_missing", "checkpoint",
+           "{} is missing though {} is a WanPipeline: download the folder {} again", path, folder_,
+           part);
+    }
     digests += sha256_file(path);
     return path;
+  }
+
+  std::string digests;
+
+ private:
+  std::string folder_;
+  std::optional<ConfigReader> index_;
+};
+
+}  // namespace
+
+PipelineConfig read_pipeline_config(const std::string& folder, const ModelOverrides& o) {
+  const bool whole = !o.model_file.empty() && !o.vae_file.empty() && !o.text_encoder_file.empty();
+  if (folder.empty() && !whole)
+    fail_usage(
+        "checkpoint",
+        "without the folder of a model there must be files for denoiser, autoencoder and "
+        "text encoder (--model-file, --vae-file, --text-encoder-file) but the {} is missing: "
+        "name it, or --model FOLDER",
+        o.model_file.empty() ? "first"
+        : o.vae_file.empty() ? "second"
+                             : "third");
+  PipelineConfig c;
+  c.folder = folder;
+  Folder from(folder, !whole);
+
+  // Each part: the folder's configuration, then what the shapes of a single file say.
+  const auto part = [&](const char* name, const char* stem, const std::string& file, auto& config,
+                        const auto& read, const auto& infer) {
+    const auto path = from.config(name, "config.json", file.empty());
+    if (path) config = read(*path);
+    if (file.empty()) return find_weights(folder + "/" + name, stem);
+    c.inferred.push_back(infer(file, config));
+    return file;
   };
-  // A part is [library, class]; [null, null] where the pipeline goes without it.
-  const auto names = [&](const char* name) {
-    return index.has(name) && index.at(name).is_array() && index.at(name).size() == 2 &&
-           index.at(name)[1].is_string();
-  };
-  if (!names("transformer"))
+  constexpr const char* kStem = "diffusion_pytorch_model";
+  if (o.model_file.empty() && !from.names("transformer"))
     fail(kUnsupported, "checkpoint",
-         "{} names no transformer: a WanPipeline with only the low-noise half cannot start from "
-         "noise, download all of it",
-         index_file);
-  digests += sha256_file(index_file);
-  c.transformer = read_transformer(part("transformer", "config.json"));
-  if (names("transformer_2"))
-    c.transformer_2 = read_transformer(part("transformer_2", "config.json"));
-  if (index.has("boundary_ratio")) {
+         "{}/model_index.json names no transformer: a WanPipeline with only the low-noise half "
+         "cannot start from noise, download all of it",
+         folder);
+  c.files.transformer =
+      part("transformer", kStem, o.model_file, c.transformer, read_transformer, infer_transformer);
+  if (!o.model_file_2.empty() || from.names("transformer_2")) {
+    TransformerConfig second = c.transformer;
+    c.files.transformer_2 =
+        part("transformer_2", kStem, o.model_file_2, second, read_transformer, infer_transformer);
+    c.transformer_2 = second;
+  }
+  if (from.index() && from.index()->has("boundary_ratio")) {
     double ratio = 0;
-    index.read("boundary_ratio", ratio);
+    from.index()->read("boundary_ratio", ratio);
     c.boundary_ratio = ratio;
+  } else if (c.transformer_2 && !from.names("transformer_2")) {
+    c.boundary_ratio = 0.875;  // of Wan2.2's text-to-video pair
   }
   if (c.transformer_2.has_value() != c.boundary_ratio.has_value())
-    fail(
-        kUnsupported, "checkpoint",
-        "{} must have both transformer_2 and boundary_ratio, or neither, but has only {}: download "
-        "it again",
-        index_file, c.transformer_2 ? "transformer_2" : "boundary_ratio");
-  c.vae = read_vae(part("vae", "config.json"));
-  c.text = read_text(part("text_encoder", "config.json"));
-  c.scheduler = read_scheduler_config(part("scheduler", "scheduler_config.json"));
-  c.digest = sha256(digests);
+    fail(kUnsupported, "checkpoint",
+         "{}/model_index.json must have both transformer_2 and boundary_ratio, or neither, but has "
+         "only {}: download it again",
+         folder, c.transformer_2 ? "transformer_2" : "boundary_ratio");
+  c.files.vae = part("vae", kStem, o.vae_file, c.vae, read_vae, infer_vae);
+  check_statistics(c.vae, o.vae_file.empty() ? folder + "/vae/config.json" : o.vae_file);
+  c.files.text_encoder =
+      part("text_encoder", "model", o.text_encoder_file, c.text, read_text, infer_text);
+  std::error_code ignored;
+  if (!o.tokenizer.empty()) {
+    c.files.tokenizer = o.tokenizer;
+  } else if (!folder.empty() && (!whole || fs::exists(folder + "/tokenizer", ignored))) {
+    c.files.tokenizer = folder + "/tokenizer";
+  } else if (sentencepiece_tensor(o.text_encoder_file).empty()) {
+    fail_usage("checkpoint",
+               "{} holds no tokenizer: name one (--tokenizer, a folder, tokenizer.json or "
+               "spiece.model), or the folder of a model",
+               o.text_encoder_file);
+  }
+  if (const auto path = from.config("scheduler", "scheduler_config.json", !whole)) {
+    c.scheduler = read_scheduler_config(*path, o.scheduler);
+  } else {
+    // As the models are published: 5 for the 5B, whose latents have 48 channels.
+    c.scheduler = make_scheduler_config(o.scheduler, c.vae.z_dim == 48 ? 5.0 : 3.0);
+    c.inferred.push_back(fmt::format("scheduler: {} with flow shift {}, as no file says",
+                                     o.scheduler.solver.empty() ? "unipc" : o.scheduler.solver,
+                                     c.scheduler.shift));
+  }
+  c.digest = sha256(from.digests + fmt::format("{}", fmt::join(c.inferred, "\n")) +
+                    (o.scheduler.solver.empty() && !o.scheduler.shift
+                         ? ""
+                         : fmt::format("{} {}", o.scheduler.solver, c.scheduler.shift)));
 
-  const auto agree = [&](const TransformerConfig& t, const char* name) {
+  const auto agree = [&](const TransformerConfig& t, const std::string& name) {
     if (t.in_channels != c.vae.z_dim || t.text_dim != c.text.d_model || t.patch_size[0] != 1)
       fail(kUnsupported, "checkpoint",
-           "{}/{}: in_channels {} and text_dim {} must equal the vae's z_dim {} and the text "
+           "{}: in_channels {} and text_dim {} must equal the vae's z_dim {} and the text "
            "encoder's d_model {}, and patches must be one frame long but are {}: the parts belong "
            "to different models, download all again",
-           folder, name, t.in_channels, t.text_dim, c.vae.z_dim, c.text.d_model, t.patch_size[0]);
+           name, t.in_channels, t.text_dim, c.vae.z_dim, c.text.d_model, t.patch_size[0]);
   };
-  agree(c.transformer, "transformer");
-  if (c.transformer_2) agree(*c.transformer_2, "transformer_2");
+  agree(c.transformer, c.files.transformer);
+  if (c.transformer_2) agree(*c.transformer_2, c.files.transformer_2);
   return c;
 }
 

@@ -55,8 +55,26 @@ struct TextConfig {
   double eps = 1e-6;
 };
 
+/// What takes the place of a part of the folder: single files as ComfyUI has them (.safetensors or
+/// .gguf, the original code's names or diffusers'), and settings of the scheduler. Empty: as the
+/// folder has it.
+struct ModelOverrides {
+  std::string model_file, model_file_2;  ///< denoiser (of high noise); Wan2.2's of low noise
+  std::string vae_file, text_encoder_file;
+  std::string tokenizer;  ///< a folder, tokenizer.json or spiece.model
+  SchedulerOverride scheduler;
+};
+
+/// Where the weights of each part lie, for Checkpoint::open_file.
+struct PartFiles {
+  std::string transformer, transformer_2, vae, text_encoder;
+  std::string tokenizer;  ///< as ModelOverrides; empty: inside the text encoder's file
+};
+
 struct PipelineConfig {
-  std::string folder;
+  std::string folder;  ///< empty: single files make the whole model
+  PartFiles files;
+  std::vector<std::string> inferred;  ///< what the shapes of single files said, a sentence a part
   TransformerConfig transformer;
   std::optional<TransformerConfig> transformer_2;  ///< Wan2.2: below the boundary
   std::optional<double> boundary_ratio;
@@ -69,6 +87,11 @@ struct PipelineConfig {
 /// Errors: "checkpoint_missing" (no model_index.json, or a part that it names), "json_malformed",
 /// "checkpoint_foreign" (another pipeline), "checkpoint_unsupported" (a setting that this engine
 /// does not do, such as image conditioning), "scheduler_unsupported".
-BESTREEL_API PipelineConfig read_pipeline_config(const std::string& folder);
+///
+/// With overrides for denoiser, autoencoder and text encoder the folder may be empty; what a folder
+/// has beside a single file (number of heads, statistics of latents) counts where the shapes leave
+/// it open. UsageError for overrides that cannot go together.
+BESTREEL_API PipelineConfig read_pipeline_config(const std::string& folder,
+                                                 const ModelOverrides& overrides = {});
 
 }  // namespace bestreel::wan

@@ -10,6 +10,7 @@
 
 #include "core/nn/checkpoint.h"
 #include "sampler/wan/lora.h"
+#include "sampler/wan/names.h"
 
 namespace bestreel::wan {
 
@@ -21,18 +22,19 @@ struct Linear {
   at::Tensor operator()(const at::Tensor& x) const;  ///< (..., in) to (..., out)
 };
 
-/// The tensors of one folder in the dtype and on the device that the engine computes with. Where
-/// the file already has them so they are used in place (P7); otherwise they are converted once,
-/// when they are loaded.
+/// The tensors of one part in the dtype and on the device that the engine computes with, by our
+/// names whatever names the file has. Where it already has them so they are used in place (P7);
+/// otherwise they are converted once, when they are loaded: numbers of eight bits with the scales
+/// beside them (".scale_weight", ".weight_scale"), blocks of GGUF.
 class Weights {
  public:
   /// `lora` may be null; its deltas are merged as the matrices are read.
-  Weights(const std::string& folder, const std::string& stem, at::ScalarType dtype,
-          at::Device device, std::shared_ptr<const Lora> lora = nullptr);
+  Weights(const std::string& file, Part part, at::ScalarType dtype, at::Device device,
+          std::shared_ptr<const Lora> lora = nullptr);
 
   at::ScalarType dtype() const { return dtype_; }
   at::Device device() const { return device_; }
-  bool has(const std::string& name) const { return checkpoint_.has(name); }
+  bool has(const std::string& name) const { return names_.contains(name); }
 
   /// In the engine's dtype.
   at::Tensor tensor(const std::string& name, const std::vector<std::int64_t>& shape) const;
@@ -44,8 +46,15 @@ class Weights {
  private:
   at::Tensor load(const std::string& name, const std::vector<std::int64_t>& shape,
                   at::ScalarType dtype) const;
+  /// As the file's numbers mean it, on `device`.
+  at::Tensor stored(const std::string& name, const std::vector<std::int64_t>& shape,
+                    at::Device device) const;
+  at::Tensor folded(const at::Tensor& values, const std::string& theirs,
+                    const std::vector<std::int64_t>& shape) const;
 
+  std::string file_;
   Checkpoint checkpoint_;
+  std::map<std::string, std::string> names_;  // ours to the file's
   at::ScalarType dtype_;
   at::Device device_;
   std::shared_ptr<const Lora> lora_;

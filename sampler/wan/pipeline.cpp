@@ -16,6 +16,7 @@
 #include "core/base/file.h"
 #include "core/nn/device.h"
 #include "sampler/schedulers/noise.h"
+#include "sampler/wan/infer.h"
 #include "sampler/wan/prompt.h"
 #include "sampler/wan/text_encoder.h"
 #include "sampler/wan/tokenizer.h"
@@ -26,7 +27,6 @@ namespace bestreel::wan {
 namespace {
 
 constexpr std::int64_t kTextPositions = 512;  // what the model was trained to attend to
-constexpr const char* kStem = "diffusion_pytorch_model";
 
 at::ScalarType parse_dtype(const std::string& word) {
   if (word == "fp32") return at::kFloat;
@@ -63,27 +63,48 @@ auto guarded(const char* op, F&& run) {
   throw std::logic_error("unreachable");
 }
 
-std::shared_ptr<const Lora> open_lora(const LoadOptions& options, const std::string& folder) {
+std::shared_ptr<const Lora> open_lora(const LoadOptions& options, const PipelineConfig& config,
+                                      bool second) {
   if (options.lora.empty()) return nullptr;
-  std::map<std::string, std::vector<std::int64_t>> names;
-  for (const TensorEntry& entry : Checkpoint::open(folder, kStem).entries())
-    names[entry.name] = entry.shape;
-  return Lora::open(options.lora, names);
+  const std::string& file = second ? config.files.transformer_2 : config.files.transformer;
+  const std::vector<TensorEntry> entries = Checkpoint::open_file(file).entries();
+  std::map<std::string, const TensorEntry*> theirs;
+  for (const TensorEntry& entry : entries) theirs[entry.name] = &entry;
+  Lora::Names names;
+  for (const auto& [ours, name] : stored_names(Part::kTransformer, file, entries))
+    names[ours] = theirs[name]->shape;
+  auto lora = Lora::open(options.lora, names, second, config.transformer_2 ? 2 : 1);
+  if (options.on_warning)
+    for (const std::string& warning : lora->warnings()) options.on_warning(warning);
+  return lora->empty() ? nullptr : lora;
 }
 
-std::string fingerprint(const std::string& folder, const PipelineConfig& config) {
-  std::string parts = Checkpoint::open(folder + "/transformer", kStem).fingerprint();
-  if (config.transformer_2)
-    parts += Checkpoint::open(folder + "/transformer_2", kStem).fingerprint();
-  parts += Checkpoint::open(folder + "/vae", kStem).fingerprint();
-  parts += Checkpoint::open(folder + "/text_encoder").fingerprint();
-  std::vector<std::string> files;
+std::string fingerprint(const PipelineConfig& config) {
+  const PartFiles& files = config.files;
+  std::string parts;
+  for (const std::string& file :
+       {files.transformer, files.transformer_2, files.vae, files.text_encoder})
+    if (!file.empty()) parts += Checkpoint::open_file(file).fingerprint();
+  std::vector<std::string> tokenizer;
   std::error_code missing;  // the tokenizer itself says so
-  for (const auto& file : std::filesystem::directory_iterator(folder + "/tokenizer", missing))
-    if (file.is_regular_file()) files.push_back(file.path().string());
-  std::sort(files.begin(), files.end());
-  for (const std::string& file : files) parts += sha256_file(file);
+  if (std::filesystem::is_regular_file(files.tokenizer, missing)) {
+    tokenizer.push_back(files.tokenizer);
+  } else if (!files.tokenizer.empty()) {
+    for (const auto& file : std::filesystem::directory_iterator(files.tokenizer, missing))
+      if (file.is_regular_file()) tokenizer.push_back(file.path().string());
+  }
+  std::sort(tokenizer.begin(), tokenizer.end());
+  for (const std::string& file : tokenizer) parts += sha256_file(file);
   return sha256(parts);
+}
+
+PromptTokenizer open_tokenizer(const PartFiles& files) {
+  if (!files.tokenizer.empty()) return PromptTokenizer::open(files.tokenizer);
+  const at::Tensor bytes =
+      Checkpoint::open_file(files.text_encoder).bytes_of(sentencepiece_tensor(files.text_encoder));
+  return PromptTokenizer::from_sentencepiece(
+      {static_cast<const char*>(bytes.const_data_ptr()), static_cast<std::size_t>(bytes.numel())},
+      "the spiece_model of " + files.text_encoder);
 }
 
 }  // namespace
@@ -105,7 +126,7 @@ struct Pipeline::Impl {
   mutable std::once_flag encoder_once;
 
   Weights vae_weights() const {
-    return {options.folder + "/vae", kStem, parse_dtype(options.vae_dtype), options.device};
+    return {config.files.vae, Part::kVae, parse_dtype(options.vae_dtype), options.device};
   }
 };
 
@@ -116,25 +137,27 @@ std::shared_ptr<Pipeline> Pipeline::load(const LoadOptions& options) {
   auto impl = std::make_unique<Impl>();
   impl->options = options;
   impl->dtype = parse_dtype(options.dtype);
-  const std::string& folder = options.folder;
-  impl->config = read_pipeline_config(folder);
-  std::string identity = impl->config.digest + options.dtype + options.vae_dtype;
-  for (const LoraFile& file : options.lora)
-    identity += sha256_file(file.path) + fmt::format("{}", file.scale);
-  impl->digest = sha256(identity);
-  impl->weights = fingerprint(folder, impl->config);
+  impl->config = read_pipeline_config(options.folder, options.overrides);
+  const PipelineConfig& config = impl->config;
   guarded("pipeline", [&] {
-    const auto load_transformer = [&](const char* part, const TransformerConfig& config) {
-      const std::string path = folder + "/" + part;
-      return Transformer(
-          Weights(path, kStem, impl->dtype, options.device, open_lora(options, path)), config);
+    const auto load_transformer = [&](bool second) {
+      impl->transformers[second ? 1 : 0].emplace(
+          Weights(second ? config.files.transformer_2 : config.files.transformer,
+                  Part::kTransformer, impl->dtype, options.device,
+                  open_lora(options, config, second)),
+          second ? *config.transformer_2 : config.transformer);
     };
-    impl->transformers[0].emplace(load_transformer("transformer", impl->config.transformer));
-    if (impl->config.transformer_2)
-      impl->transformers[1].emplace(load_transformer("transformer_2", *impl->config.transformer_2));
-    impl->decoder.emplace(impl->vae_weights(), impl->config.vae);
-    impl->tokenizer.emplace(PromptTokenizer::open(folder + "/tokenizer"));
+    load_transformer(false);
+    if (config.transformer_2) load_transformer(true);
+    impl->decoder.emplace(impl->vae_weights(), config.vae);
+    impl->tokenizer.emplace(open_tokenizer(config.files));
   });
+  std::string identity = config.digest + options.dtype + options.vae_dtype;
+  for (const LoraFile& file : options.lora)
+    identity +=
+        sha256_file(file.path) + fmt::format("{} {}", file.scale, static_cast<int>(file.target));
+  impl->digest = sha256(identity);
+  impl->weights = fingerprint(config);
   return std::shared_ptr<Pipeline>(new Pipeline(std::move(impl)));
 }
 
@@ -148,9 +171,9 @@ ConditioningPtr Pipeline::encode(const std::string& prompt, const std::string& n
   Impl& impl = *impl_;
   return guarded("text", [&]() -> ConditioningPtr {
     if (!impl.text)
-      impl.text.emplace(
-          Weights(impl.options.folder + "/text_encoder", "model", impl.dtype, impl.options.device),
-          impl.config.text);
+      impl.text.emplace(Weights(impl.config.files.text_encoder, Part::kTextEncoder, impl.dtype,
+                                impl.options.device),
+                        impl.config.text);
     auto conditioning = std::make_shared<Conditioning>();
     const auto embed = [&](const std::string& text) {
       CleanPrompt clean = clean_prompt(text);
@@ -173,6 +196,8 @@ ConditioningPtr Pipeline::encode(const std::string& prompt, const std::string& n
             impl.transformers[i]->context(conditioning->negative, kTextPositions);
     }
     conditioning->contexts = std::move(contexts);
+    if (impl.options.on_warning)
+      for (const std::string& warning : conditioning->warnings) impl.options.on_warning(warning);
     return conditioning;
   });
 }
@@ -200,7 +225,8 @@ void check_size(const PipelineConfig& config, const VideoSize& size) {
         "the number of frames must be {} k + 1 (after the first, this model makes {} frames "
         "at a time) but got {}: use {}",
         vae.scale_temporal, vae.scale_temporal, size.frames,
-        std::max<std::int64_t>(0, size.frames - 1) / vae.scale_temporal * vae.scale_temporal + 1);
+        // As the reference rounds.
+        std::max<std::int64_t>(0, size.frames) / vae.scale_temporal * vae.scale_temporal + 1);
 }
 
 std::vector<std::int64_t> Pipeline::latent_shape(const VideoSize& size) const {
@@ -223,7 +249,7 @@ Trajectory Pipeline::start(ConditioningPtr conditioning, const Settings& setting
                fmt::join(shape, ", "), fmt::join(noise.sizes().vec(), ", "));
   if (settings.guidance_2 && !impl_->transformers[1])
     fail_usage("generate", "a second guidance needs a model with two denoisers but {} has one",
-               impl_->options.folder);
+               impl_->config.files.transformer);
   if (settings.guidance > 1 && !conditioning->negative.defined())
     fail_usage("generate", "guidance {} needs the negative prompt: encode with it",
                settings.guidance);

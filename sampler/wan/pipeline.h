@@ -18,11 +18,15 @@
 namespace bestreel::wan {
 
 struct LoadOptions {
-  std::string folder;          ///< of a diffusers WanPipeline
+  std::string folder;          ///< of a diffusers WanPipeline; may be empty with overrides
   std::string dtype = "fp32";  ///< of denoiser and text encoder: fp32, bf16 (with fp32 islands)
   std::string vae_dtype = "fp32";
   at::Device device = at::kCPU;
-  std::vector<LoraFile> lora;  ///< merged into the denoiser (both of Wan2.2's)
+  std::vector<LoraFile> lora;  ///< merged into the denoiser that each is for
+  ModelOverrides overrides;
+  /// Called with sentences that the user should read: LoRA keys that are passed over, prompts that
+  /// are cut. May be empty.
+  std::function<void(const std::string&)> on_warning;
 };
 
 struct VideoSize {

@@ -5,6 +5,7 @@
 
 #include "core/base/fail.h"
 #include "core/nn/checkpoint.h"
+#include "core/nn/stored.h"
 
 namespace bestreel::wan {
 namespace {
@@ -37,27 +38,36 @@ std::int64_t text_parameters(const TextConfig& c) {
 /// A file's bytes and the size of its elements.
 struct FileFootprint {
   std::int64_t bytes = 0, element = 4;
+  bool in_place = false;  // some of it is float32
 };
 
-FileFootprint footprint(const std::string& folder, const std::string& stem, std::int64_t parameters,
-                        bool& known) {
+FileFootprint footprint(const std::string& file, std::int64_t parameters, bool& known) {
   try {
-    const Checkpoint checkpoint = Checkpoint::open(folder, stem);
+    const Checkpoint checkpoint = Checkpoint::open_file(file);
     const auto bytes = static_cast<std::int64_t>(checkpoint.bytes());
     const auto held = static_cast<std::int64_t>(checkpoint.parameters());
-    return {bytes, std::max<std::int64_t>(1, (bytes + held / 2) / std::max<std::int64_t>(1, held))};
+    FileFootprint out{
+        bytes, std::max<std::int64_t>(1, (bytes + held / 2) / std::max<std::int64_t>(1, held))};
+    for (const TensorEntry& entry : checkpoint.entries()) {
+      const StoredFormat* format = stored_format(entry.dtype);
+      if (format == nullptr) continue;
+      if (format->as == StoredAs::kFloat) out.in_place = true;
+      if (format->as == StoredAs::kBlocks || format->bytes == 1) out.element = 1;
+    }
+    return out;
   } catch (const Error& error) {
     if (error.code() != "checkpoint_missing") throw;
     known = false;
-    return {4 * parameters, 4};  // as Wan2.1 is published
+    return {4 * parameters, 4, true};  // as Wan2.1 is published
   }
 }
 
-/// Resident once used: the mapped file, or what it was converted to. A float32 file of which the
-/// float32 islands alone are used in place stays mapped as a whole.
+/// Resident once used: the mapped file, or what it was converted to. A file of which float32
+/// tensors are used in place (the islands) stays mapped as a whole; numbers of eight bits and
+/// GGUF's blocks are never used packed.
 std::int64_t resident(const FileFootprint& file, std::int64_t parameters, std::int64_t wanted) {
   if (file.element == wanted) return file.bytes;
-  return parameters * wanted + (file.element == 4 ? file.bytes : 0);
+  return parameters * wanted + (file.in_place ? file.bytes : 0);
 }
 
 /// A causal decoder walked through chunk by chunk. Sizes are in elements of its dtype.
@@ -222,7 +232,7 @@ std::int64_t denoising_peak(const TransformerConfig& c, std::int64_t tokens, std
 }  // namespace
 
 GeneratorSize plan_wan(const GeneratorPlanOptions& o) {
-  const PipelineConfig config = read_pipeline_config(o.folder);
+  const PipelineConfig config = read_pipeline_config(o.folder, o.overrides);
   const TransformerConfig& t = config.transformer;
   const VaeConfig& vae = config.vae;
   check_size(config, o.size);
@@ -239,13 +249,12 @@ GeneratorSize plan_wan(const GeneratorPlanOptions& o) {
   GeneratorEstimate& need = size.need;
 
   const std::int64_t parameters = transformer_parameters(t), d = t.dim();
-  const FileFootprint first = footprint(o.folder + "/transformer", "diffusion_pytorch_model",
-                                        parameters, size.from_headers);
+  const FileFootprint first = footprint(config.files.transformer, parameters, size.from_headers);
   size.transformer_bytes = first.bytes;
   need.denoiser = resident(first, parameters, a);
   if (config.transformer_2) {
-    const FileFootprint second = footprint(o.folder + "/transformer_2", "diffusion_pytorch_model",
-                                           parameters, size.from_headers);
+    const FileFootprint second =
+        footprint(config.files.transformer_2, parameters, size.from_headers);
     size.transformer_bytes += second.bytes;
     need.denoiser += resident(second, parameters, a);
   }
@@ -260,8 +269,7 @@ GeneratorSize plan_wan(const GeneratorPlanOptions& o) {
 
   const std::int64_t words = text_parameters(config.text),
                      table = config.text.vocab_size * config.text.d_model;
-  const FileFootprint text =
-      footprint(o.folder + "/text_encoder", "model", words, size.from_headers);
+  const FileFootprint text = footprint(config.files.text_encoder, words, size.from_headers);
   size.text_bytes = text.bytes;
   const std::int64_t length = o.prompt_tokens + (guided ? o.negative_tokens : 0);
   need.text_encoder =
@@ -274,8 +282,8 @@ GeneratorSize plan_wan(const GeneratorPlanOptions& o) {
 
   Decoding decoding(vae, height, width);
   decoding.run(frames);
-  const FileFootprint coder = footprint(o.folder + "/vae", "diffusion_pytorch_model",
-                                        2 * decoding.parameters, size.from_headers);
+  const FileFootprint coder =
+      footprint(config.files.vae, 2 * decoding.parameters, size.from_headers);
   size.vae_bytes = coder.bytes;
   // The decoder's half of the file, and its convolutions once more, frames before channels.
   need.vae = coder.element * decoding.parameters + decoding.copied * va;

@@ -15,6 +15,7 @@ namespace bestreel::wan {
 
 struct GeneratorPlanOptions {
   std::string folder;
+  ModelOverrides overrides;
   std::string dtype = "fp32", vae_dtype = "fp32";  ///< as in LoadOptions
   VideoSize size;
   std::int64_t steps = 50;

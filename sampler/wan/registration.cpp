@@ -1,11 +1,13 @@
 #include "plugin/registration.h"
 
 #include <filesystem>
+#include <iostream>
 
 #include "core/base/fail.h"
 #include "core/nn/device.h"
 #include "sampler/wan/engine.h"
 #include "sampler/wan/plan.h"
+#include "sampler/wan/summary.h"
 
 namespace bestreel {
 namespace {
@@ -21,45 +23,80 @@ std::vector<OptionSpec> engine_options() {
                       .fallback = "fp32",
                       .choices = {"fp32", "bf16"}};
   };
-  return {{.name = "guidance-2",
-           .aliases = {"guidance-scale-2"},
-           .kind = kReal,
-           .metavar = "G",
-           .help = "of the second denoiser (Wan2.2)"},
-          {.name = "stochastic",
-           .kind = kChoice,
-           .metavar = "S",
-           .help = "none, flow-sde, cps or ddim",
-           .fallback = "none",
-           .choices = {"none", "flow-sde", "cps", "ddim"}},
-          {.name = "sde-eta",
-           .kind = kReal,
-           .metavar = "E",
-           .help = "strength of --stochastic",
-           .fallback = "0.7",
-           .low = 0,
-           .high = 10},
-          {.name = "lora",
-           .kind = kPaths,
-           .scope = OptionScope::kPlace,
-           .metavar = "FILE[:SCALE]",
-           .help = "merged into the denoiser; may be given several times"},
-          dtype("model-dtype", "denoiser and text encoder"),
-          dtype("vae-dtype", "the autoencoder"),
-          {.name = "preview-decoder",
-           .kind = kPath,
-           .scope = OptionScope::kPlace,
-           .metavar = "FILE",
-           .help = "a small decoder for previews, TAEHV layout (the model's own)"}};
+  const auto file = [](const char* name, const char* help) {
+    return OptionSpec{
+        .name = name, .kind = kPath, .scope = OptionScope::kPlace, .metavar = "FILE", .help = help};
+  };
+  return {
+      {.name = "guidance-2",
+       .aliases = {"guidance-scale-2"},
+       .kind = kReal,
+       .metavar = "G",
+       .help = "of the second denoiser (Wan2.2)"},
+      {.name = "stochastic",
+       .kind = kChoice,
+       .metavar = "S",
+       .help = "none, flow-sde, cps or ddim",
+       .fallback = "none",
+       .choices = {"none", "flow-sde", "cps", "ddim"}},
+      {.name = "sde-eta",
+       .kind = kReal,
+       .metavar = "E",
+       .help = "strength of --stochastic",
+       .fallback = "0.7",
+       .low = 0,
+       .high = 10},
+      {.name = "lora",
+       .kind = kPaths,
+       .scope = OptionScope::kPlace,
+       .metavar = "FILE[=SCALE]",
+       .help = "merged into the denoiser; high=FILE and low=FILE for one of two; may be given "
+               "several times",
+       .prefixes = {"high=", "low="}},
+      file("model-file", "the denoiser as one file, .safetensors or .gguf (high noise, of two)"),
+      file("model-file-2", "the low-noise denoiser of Wan2.2 as one file"),
+      file("vae-file", "the autoencoder as one file"),
+      file("text-encoder-file", "the text encoder as one file"),
+      file("tokenizer", "a folder, tokenizer.json or spiece.model"),
+      {.name = "scheduler",
+       .kind = kChoice,
+       .metavar = "S",
+       .help = "unipc, dpm++ or euler (the checkpoint's)",
+       .choices = {"unipc", "dpm++", "euler"}},
+      {.name = "flow-shift",
+       .kind = kReal,
+       .metavar = "F",
+       .help = "of the noise levels (the checkpoint's)",
+       .low = 0,
+       .high = 1000,
+       .above = true},
+      dtype("model-dtype", "denoiser and text encoder"),
+      dtype("vae-dtype", "the autoencoder"),
+      {.name = "preview-decoder",
+       .kind = kPath,
+       .scope = OptionScope::kPlace,
+       .metavar = "FILE",
+       .help = "a small decoder for previews, TAEHV layout (the model's own)"}};
 }
 
-/// FILE or FILE:SCALE; a path may hold a colon itself.
-wan::LoraFile lora_file(const std::string& op, const std::string& text) {
-  const std::size_t colon = text.rfind(':');
-  if (std::filesystem::exists(text) || colon == std::string::npos) return {text, 1.0};
-  static const OptionSpec scale{.name = "lora's scale", .kind = kReal};
-  const std::string number = text.substr(colon + 1);
-  return {text.substr(0, colon), std::get<double>(parse_option(op, scale, std::span(&number, 1)))};
+wan::ModelOverrides overrides_of(const OptionValues& values) {
+  wan::ModelOverrides overrides{.model_file = values.text("model-file"),
+                                .model_file_2 = values.text("model-file-2"),
+                                .vae_file = values.text("vae-file"),
+                                .text_encoder_file = values.text("text-encoder-file"),
+                                .tokenizer = values.text("tokenizer"),
+                                .scheduler = {.solver = values.text("scheduler"), .shift = {}}};
+  if (values.has("flow-shift")) overrides.scheduler.shift = values.real("flow-shift");
+  return overrides;
+}
+
+/// A folder of the Hub's, or single files in the place of some or all of it.
+bool recognises(const OptionValues& values, const std::string& folder) {
+  for (const char* part : {"model-file", "vae-file", "text-encoder-file"})
+    if (values.has(part)) return true;
+  std::error_code ignored;
+  return !folder.empty() &&
+         std::filesystem::exists(std::filesystem::path(folder) / "model_index.json", ignored);
 }
 
 wan::VideoSize size_of(const OptionValues& values) {
@@ -80,12 +117,17 @@ std::unique_ptr<Engine> make(const OptionValues& values, const EngineContext& co
   options.preview_decoder = values.text("preview-decoder");
   std::vector<wan::LoraFile> lora;
   for (const std::string& text : values.list<std::string>("lora"))
-    lora.push_back(lora_file(context.op, text));
+    lora.push_back(wan::parse_lora(text));
   const auto pipeline = wan::Pipeline::load({.folder = context.folder,
                                              .dtype = values.text("model-dtype"),
                                              .vae_dtype = values.text("vae-dtype"),
                                              .device = nn::parse_device(context.device),
-                                             .lora = std::move(lora)});
+                                             .lora = std::move(lora),
+                                             .overrides = overrides_of(values),
+                                             .on_warning = [](const std::string& warning) {
+                                               std::cerr << "[generate] warning: " << warning
+                                                         << "\n";
+                                             }});
   return wan::make_engine(pipeline, options);
 }
 
@@ -94,6 +136,7 @@ std::int64_t tokens_of(std::size_t bytes) { return static_cast<std::int64_t>(byt
 EngineNeeds estimate(const OptionValues& values, const EngineContext& context) {
   wan::GeneratorPlanOptions options;
   options.folder = context.folder;
+  options.overrides = overrides_of(values);
   options.size = size_of(values);
   options.steps = values.integer("steps");
   options.guidance = values.real("guidance");
@@ -136,13 +179,13 @@ void register_wan(Registry& registry) {
   registry.engines.push_back({.name = "wan",
                               .summary = "a Wan checkpoint, diffusers layout",
                               .options = engine_options(),
-                              .recognises =
-                                  [](const std::string& folder) {
-                                    return std::filesystem::exists(std::filesystem::path(folder) /
-                                                                   "model_index.json");
-                                  },
+                              .recognises = recognises,
                               .make = make,
                               .estimate = estimate,
+                              .summarize =
+                                  [](const OptionValues& values, const std::string& folder) {
+                                    return wan::summarize(folder, overrides_of(values));
+                                  },
                               .precision_remedies = precision_remedies,
                               .picture_remedies = picture_remedies});
 }

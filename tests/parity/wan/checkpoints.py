@@ -1,14 +1,14 @@
 """Random small WanPipelines, saved by diffusers itself."""
 
 import dataclasses
-import json
 import pathlib
 import tempfile
 
 import sentencepiece
 import torch
-from diffusers import (AutoencoderKLWan, FlowMatchEulerDiscreteScheduler, UniPCMultistepScheduler,
-                       WanPipeline, WanTransformer3DModel)
+from diffusers import (AutoencoderKLWan, DPMSolverMultistepScheduler,
+                       FlowMatchEulerDiscreteScheduler, UniPCMultistepScheduler, WanPipeline,
+                       WanTransformer3DModel)
 from transformers import T5TokenizerFast, UMT5Config, UMT5EncoderModel
 
 WORDS = """a red blue green circle square triangle moves left right up down over the white black
@@ -48,6 +48,7 @@ class Shape:
     scheduler: str = "unipc"
     shift: float = 3.0
     order: int = 2
+    solver_type: str = "midpoint"
     # what is generated
     width: int = 32
     height: int = 32
@@ -81,6 +82,10 @@ SHAPES = [
           prompt=" ".join(["two large triangle shapes stay still while the camera pans slowly"] * 9)),
     Shape("two_euler", seed=6, scheduler="euler", two=True, boundary=0.5, shift=1.5, frames=13,
           temporal=(True, False, True), width=32, height=48, order=1),
+    # Wan2.2 TI2V-5B, smaller: 48 channels, 16 times compression, both autoencoder widths.
+    Shape("ti2v_5b", seed=7, dim_mult=(1, 2, 4, 4), temporal=(False, True, True), patch=2,
+          residual=True, z_dim=48, base_dim=8, decoder_base_dim=12, res_blocks=2, width=96, height=64,
+          frames=9, shift=5.0, scheduler="dpm"),
 ]
 
 
@@ -100,19 +105,6 @@ def tokenizer(folder):
         (folder / "spiece.model").write_bytes(
             (pathlib.Path(scratch) / "spiece.model").read_bytes())
     return T5TokenizerFast(vocab_file=str(folder / "spiece.model"), extra_ids=0)
-
-
-def as_published(folder):
-    """google/umt5's tokenizer.json puts a space before the text, as its spiece.model does; what
-    transformers converts and saves here says "never"."""
-    path = folder / "tokenizer.json"
-    saved = json.loads(path.read_text())
-    saved["pre_tokenizer"]["prepend_scheme"] = "always"
-    path.write_text(json.dumps(saved))
-    path = folder / "tokenizer_config.json"
-    config = json.loads(path.read_text())
-    config.pop("add_prefix_space", None)
-    path.write_text(json.dumps(config))
 
 
 def rough(model, seed, skip=()):
@@ -162,6 +154,10 @@ def pipeline(shape, folder):
         feed_forward_proj="gated-gelu")), shape.seed + 20)
     if shape.scheduler == "euler":
         scheduler = FlowMatchEulerDiscreteScheduler(shift=shape.shift)
+    elif shape.scheduler == "dpm":
+        scheduler = DPMSolverMultistepScheduler(
+            prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=shape.shift,
+            solver_order=shape.order, solver_type=shape.solver_type)
     else:
         scheduler = UniPCMultistepScheduler(
             prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=shape.shift,
@@ -170,7 +166,7 @@ def pipeline(shape, folder):
         tokenizer=tok, text_encoder=text, vae=vae, scheduler=scheduler,
         transformer=transformer(shape, shape.seed + 30),
         transformer_2=transformer(shape, shape.seed + 40) if shape.two else None,
-        boundary_ratio=shape.boundary if shape.two else None)
+        boundary_ratio=shape.boundary if shape.two else None,
+        expand_timesteps=shape.z_dim == 48)
     pipe.save_pretrained(folder / "pipeline", max_shard_size="60KB")
-    as_published(folder / "pipeline" / "tokenizer")
     return folder / "pipeline"

@@ -38,6 +38,7 @@ class Dump:
         if not ok:
             assert done.returncode == 1, done.stderr
             return done.stderr.strip()
+        self.said = done.stderr
         assert done.returncode == 0, done.stderr
         result = json.loads((out / "result.json").read_text())
         result["array"] = lambda name, shape: np.fromfile(

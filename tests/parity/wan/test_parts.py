@@ -1,13 +1,11 @@
 """Noise levels, prompts, tokens and the encoder beside their references."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
-from diffusers import (AutoencoderKLWan, FlowMatchEulerDiscreteScheduler, UniPCMultistepScheduler)
+from diffusers import (AutoencoderKLWan, DPMSolverMultistepScheduler,
+                       FlowMatchEulerDiscreteScheduler, UniPCMultistepScheduler)
 from diffusers.pipelines.wan.pipeline_wan import prompt_clean
-from transformers import AutoTokenizer
 
 from checkpoints import SHAPES
 
@@ -15,7 +13,10 @@ SCHEDULERS = [
     UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=s,
                             solver_order=order)
     for s, order in [(1.0, 1), (3.0, 2), (5.0, 3), (12.0, 2)]
-] + [FlowMatchEulerDiscreteScheduler(shift=s) for s in (1.0, 3.0, 8.0)]
+] + [FlowMatchEulerDiscreteScheduler(shift=s) for s in (1.0, 3.0, 8.0)] + [
+    # Its saved configuration holds -Infinity, which is no JSON.
+    DPMSolverMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True,
+                                flow_shift=s) for s in (3.0, 5.0)]
 
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS, ids=lambda s: type(s).__name__[:8])
@@ -27,6 +28,61 @@ def test_noise_levels_are_bit_equal(scheduler, dump, tmp_path):
         ours = dump("schedule", dict(file=tmp_path / "scheduler_config.json", steps=steps))
         assert np.array_equal(np.float32(ours["sigmas"]), scheduler.sigmas.numpy())
         assert np.array_equal(np.float32(ours["timesteps"]), np.float32(scheduler.timesteps))
+
+
+@pytest.mark.parametrize("order,kind,steps", [(1, "midpoint", 7), (2, "midpoint", 9),
+                                              (2, "heun", 20), (3, "midpoint", 12),
+                                              (3, "midpoint", 25)])
+def test_dpm_steps_equal_diffusers(order, kind, steps, dump, tmp_path):
+    """Every step from given velocities, few and many steps (the order falls at the end of few)."""
+    scheduler = DPMSolverMultistepScheduler(
+        prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=4.0,
+        solver_order=order, solver_type=kind)
+    scheduler.save_pretrained(tmp_path)
+    scheduler.set_timesteps(steps)
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(3, 40, generator=generator)
+    v = torch.randn(steps, 3, 40, generator=generator)
+    ours = dump("walk", dict(file=tmp_path / "scheduler_config.json", steps=steps, x=x.numpy(),
+                             v=v.numpy(), shape=[3, 40]))
+    mine = ours["array"]("x.f32", [steps, 3, 40])
+    for i, t in enumerate(scheduler.timesteps):
+        x = scheduler.step(v[i], t, x, return_dict=False)[0]
+        assert np.abs(mine[i] - x.numpy()).max() <= 1e-5 * max(1, x.abs().max())
+
+
+def test_what_is_no_flow_scheduler_is_named(dump, tmp_path):
+    """The sentence has the class or the key, and the option that takes another in its place."""
+    from diffusers import FlowMatchHeunDiscreteScheduler
+    FlowMatchHeunDiscreteScheduler().save_pretrained(tmp_path / "heun")
+    flow = dict(prediction_type="flow_prediction", use_flow_sigmas=True)
+    DPMSolverMultistepScheduler(**flow, algorithm_type="sde-dpmsolver++").save_pretrained(tmp_path / "sde")
+    DPMSolverMultistepScheduler(**flow, lambda_min_clipped=-5.1).save_pretrained(tmp_path / "clip")
+    for name, word in [("heun", "FlowMatchHeunDiscreteScheduler"), ("sde", "sde-dpmsolver++"),
+                       ("clip", "lambda_min_clipped")]:
+        asked = dict(file=tmp_path / name / "scheduler_config.json", steps=4)
+        error = dump("schedule", asked, ok=False)
+        assert word in error and "--scheduler" in error, error
+        assert len(dump("schedule", dict(asked, scheduler="unipc", flow_shift=3.0))["sigmas"]) == 5
+
+
+@pytest.mark.parametrize("wanted", ["unipc", "dpm++", "euler", ""])
+def test_another_scheduler_is_from_config(wanted, dump, tmp_path):
+    """--scheduler and --flow-shift are what from_config() of that class gives."""
+    base = UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True,
+                                   flow_shift=3.0, solver_order=3)
+    base.save_pretrained(tmp_path)
+    cls = {"dpm++": DPMSolverMultistepScheduler, "euler": FlowMatchEulerDiscreteScheduler}.get(
+        wanted, UniPCMultistepScheduler)
+    shift = dict(shift=8.0) if wanted == "euler" else dict(flow_shift=8.0)
+    theirs = cls.from_config(base.config, **shift)
+    theirs.set_timesteps(9)
+    ours = dump("schedule", dict(file=tmp_path / "scheduler_config.json", steps=9, flow_shift=8.0,
+                                 scheduler=wanted))
+    assert np.array_equal(np.float32(ours["sigmas"]), theirs.sigmas.numpy())
+    for bad in (dict(flow_shift=0.0), dict(flow_shift=-1.0), dict(scheduler="heun")):
+        assert "must be" in dump("schedule", dict(file=tmp_path / "scheduler_config.json", steps=9,
+                                                  **bad), ok=False)
 
 
 PROMPTS = [
@@ -53,37 +109,6 @@ def test_a_misread_prompt_is_named_not_repaired(dump):
     ours = dump("clean", dict(prompts=prompts))
     assert prompt_clean(prompts[0]) == "café by the sea"
     assert [bool(w) for w in ours["warnings"]] == [True, True, False, False]
-
-
-def test_tokens_equal_transformers(folders, dump):
-    """Any text, cut to any length, ends in the end mark."""
-    folder = folders(SHAPES[0]) / "tokenizer"
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    prompts = [prompt_clean(p) for p in PROMPTS] + [SHAPES[5].prompt, "unknown ☃ characters ∆"]
-    for limit in (4, 32, 512):
-        ours = dump("tokens", dict(folder=folder, prompts=prompts, limit=limit))
-        for prompt, ids in zip(prompts, ours["ids"]):
-            theirs = tokenizer(prompt, max_length=limit, truncation=True).input_ids
-            assert ids == theirs, repr(prompt)
-
-
-def test_an_end_mark_in_a_prompt_is_text(folders, dump):
-    """The one difference from the reference: a user cannot end the prompt by writing </s>."""
-    folder = folders(SHAPES[0]) / "tokenizer"
-    ids = dump("tokens", dict(folder=folder, prompts=["a </s> b"], limit=32))["ids"][0]
-    assert ids.count(1) == 1 and ids[-1] == 1
-
-
-def test_two_tokenizers_in_one_folder_must_agree(folders, dump, tmp_path):
-    """transformers reads tokenizer.json, this program spiece.model: a difference is refused."""
-    import shutil
-    shutil.copytree(folders(SHAPES[0]) / "tokenizer", tmp_path / "copy")
-    path = tmp_path / "copy" / "tokenizer.json"
-    saved = json.loads(path.read_text())
-    saved["pre_tokenizer"]["prepend_scheme"] = "never"
-    path.write_text(json.dumps(saved))
-    error = dump("tokens", dict(folder=tmp_path / "copy", prompts=["a"], limit=4), ok=False)
-    assert "prepend_scheme" in error
 
 
 @pytest.mark.parametrize("shape", [SHAPES[0], SHAPES[1], SHAPES[4]], ids=lambda s: s.name)

@@ -1,6 +1,7 @@
 // What the native Wan engine computes, written down for comparison with diffusers.
 //   generate: a folder, a prompt and a seed to embeddings, velocities, latents per step, frames
-//   schedule: a scheduler_config.json to noise levels; clean: prompts; tokens: prompts to ids
+//   schedule: a scheduler_config.json to noise levels; walk: its steps from given velocities;
+//   clean: prompts; tokens: prompts to ids; stored: all tensors of a file as float32
 //   encode: frames to latents; decode: latents to frames and a preview; tiny: the same by a TAEHV
 #include <ATen/Parallel.h>
 #include <ATen/ops/equal.h>
@@ -10,6 +11,7 @@
 #include <chrono>
 #include <ctime>
 
+#include "core/nn/checkpoint.h"
 #include "core/nn/device.h"
 #include "dump.h"
 #include "sampler/schedulers/noise.h"
@@ -27,12 +29,23 @@ using dump::json, dump::read_array, dump::write_array;
 
 std::shared_ptr<Pipeline> load(const json& request) {
   LoadOptions options;
-  options.folder = request["folder"];
+  options.folder = request.value("folder", "");
   options.dtype = request.value("dtype", options.dtype);
   options.device = nn::parse_device(request.value("device", "cpu"));
   options.vae_dtype = request.value("vae_dtype", options.vae_dtype);
   for (const json& file : request.value("lora", json::array()))
-    options.lora.push_back({file["path"], file.value("scale", 1.0)});
+    options.lora.push_back(parse_lora(file.get<std::string>()));
+  const auto text = [&](const char* key) { return request.value(key, std::string()); };
+  options.overrides = {.model_file = text("model_file"),
+                       .model_file_2 = text("model_file_2"),
+                       .vae_file = text("vae_file"),
+                       .text_encoder_file = text("text_encoder_file"),
+                       .tokenizer = text("tokenizer"),
+                       .scheduler = {.solver = text("scheduler")}};
+  if (request.contains("flow_shift")) options.overrides.scheduler.shift = request["flow_shift"];
+  options.on_warning = [](const std::string& warning) {
+    std::fprintf(stderr, "warning: %s\n", warning.c_str());
+  };
   return Pipeline::load(options);
 }
 
@@ -150,10 +163,41 @@ json tiny(const json& request, const std::string& out) {
   return {{"frames", frames.sizes().vec()}};
 }
 
+SchedulerConfig scheduler_of(const json& request) {
+  SchedulerOverride wanted{request.value("scheduler", ""), {}};
+  if (request.contains("flow_shift")) wanted.shift = request["flow_shift"];
+  return read_scheduler_config(request["file"], wanted);
+}
+
 json schedule(const json& request, const std::string&) {
-  const FlowSchedule s =
-      make_flow_schedule(read_scheduler_config(request["file"]), request["steps"]);
+  const FlowSchedule s = make_flow_schedule(scheduler_of(request), request["steps"]);
   return {{"sigmas", s.sigmas}, {"timesteps", s.timesteps}};
+}
+
+// The solver alone, on velocities that are given.
+json walk(const json& request, const std::string& out) {
+  auto shape = request["shape"].get<std::vector<std::int64_t>>();
+  at::Tensor x = read_array(request["x"], shape, at::kFloat);
+  const SchedulerConfig config = scheduler_of(request);
+  Stepper stepper(config, make_flow_schedule(config, request["steps"]));
+  shape.insert(shape.begin(), stepper.steps());
+  const at::Tensor v = read_array(request["v"], shape, at::kFloat);
+  std::vector<at::Tensor> all;
+  while (!stepper.done()) all.push_back(x = stepper.step(x, v[stepper.index()]).x_next);
+  write_array(out + "/x.f32", at::stack(all));
+  return json::object();
+}
+
+// A tensor as the file's numbers mean it.
+json stored(const json& request, const std::string& out) {
+  const Checkpoint checkpoint = Checkpoint::open_file(request["file"]);
+  json result;
+  for (const TensorEntry& entry : checkpoint.entries()) {
+    const at::Tensor values = checkpoint.tensor(entry.name).to(at::kFloat);
+    write_array(out + "/" + entry.name + ".f32", values.contiguous());
+    result[entry.name] = {{"shape", entry.shape}, {"dtype", entry.dtype}};
+  }
+  return result;
 }
 
 json clean(const json& request, const std::string&) {
@@ -190,6 +234,8 @@ int main(int argc, char** argv) {
                     {"decode", decode},
                     {"tiny", tiny},
                     {"schedule", schedule},
+                    {"walk", walk},
+                    {"stored", stored},
                     {"clean", clean},
                     {"tokens", tokens},
                     {"encode", encode}});
