@@ -20,7 +20,6 @@ done
 python=${PYTHON:-$root/.deps/venv/bin/python}
 programs=(bestreel judge_speed wan_speed judge_dump wan_dump device_test device_on_fake_test
   sampler_on_device_test judge_on_device_test)
-modules=(libbestreel_unigram.so)  # opened at run time, beside the programs in lib
 largest=20000000  # bytes packed
 
 die() { echo "[bundle] $*" >&2; exit 1; }
@@ -32,9 +31,6 @@ if [ -z "$stage" ]; then
   trap 'rm -rf "$scratch"' EXIT
   stage=$scratch/bundle
 fi
-for module in "${modules[@]}"; do
-  [ -e "$bin/../lib/$module" ] || die "$bin/../lib/$module is missing: cmake --build build/release"
-done
 rm -rf "$stage"
 mkdir -p "$stage/bin" "$stage/lib"
 for program in "${programs[@]}"; do
@@ -44,7 +40,6 @@ for program in "${programs[@]}"; do
   cmake -P "$stage/rpath.cmake" >/dev/null
 done
 rm "$stage/rpath.cmake"
-for module in "${modules[@]}"; do strip --strip-unneeded -o "$stage/lib/$module" "$bin/../lib/$module"; done
 PYTHONDONTWRITEBYTECODE=1 "$python" "$here/libraries.py" "$stage" "$here/bundle_libraries.txt" ${scratch:+elsewhere}
 
 # Reference values are computed once for the same checkpoints, scripts and versions.

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Fills STAGE/lib for the programs in STAGE/bin and the modules that they open, which lie in STAGE/lib already:
+"""Fills STAGE/lib for the programs in STAGE/bin:
 libraries.py STAGE LIST [elsewhere]
 
 What LIST names is copied. Every other library that is asked for becomes an empty stub of the same name, since
