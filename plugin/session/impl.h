@@ -154,7 +154,8 @@ struct Session::Impl {
   bool exhausted = false;         ///< the budget has stopped somebody: nobody new begins
   bool interrupted = false;       ///< by SessionOptions::stop
   std::vector<Arrived> arrivals;  ///< not told yet
-  std::vector<Judged> asked;      ///< not told yet
+  std::map<std::string, FileReference> files;  ///< that were told, by label: the newest
+  std::vector<Judged> asked;                   ///< not told yet
   std::set<std::pair<CandidateId, int>> writing;
   std::exception_ptr broken;
   double redone_forwards = 0;

@@ -319,7 +319,7 @@ TEST_F(SessionTest, AMismatchIsRefusedBeforeAnythingRuns) {
   EXPECT_NE(sentence(halved(), blind.what).find("shows previews"), std::string::npos);
   EXPECT_NE(sentence(race({.seeds = {1}, .steps = 20}), blind.what).find("race"),
             std::string::npos);
-  EXPECT_NE(sentence(rerank({.seeds = {1}, .keep = 1}), blind.what).find("2 judges, but got 1"),
+  EXPECT_NE(sentence(cascade({.seeds = {1}, .keep = {1}}), blind.what).find("2 judges, but got 1"),
             std::string::npos);
   SyntheticEngine plain;
   plain.what.branching = false;
