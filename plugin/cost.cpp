@@ -1,39 +1,56 @@
 #include "plugin/cost.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
-
-#include "plugin/json_fields.h"
-#include "plugin/result.h"
 
 namespace bestreel {
 namespace {
 
-using Json = nlohmann::ordered_json;
+struct Adder {
+  CostTotals& ledger;
 
-double seconds_of(const Json& body) {
-  return body.contains("seconds") ? strictly_at<double>(body, "seconds") : 0;
-}
+  void operator()(const events::Judged& e) const { judgement(e.judge, e.result); }
+  void operator()(const events::PreviewJudged& e) const { judgement(e.judge, e.result); }
+  void operator()(const events::StepsDone& e) const { denoising(e.cost); }
+  void operator()(const events::Failed& e) const { denoising(e.cost); }
+  void operator()(const events::Stopped& e) const { denoising(e.cost); }
+  void operator()(const events::Previewed& e) const {
+    if (!e.path.empty()) ++ledger.previews;
+    ledger.forwards += e.cost.forwards;
+    ledger.preview_seconds += e.cost.seconds;
+  }
+  void operator()(const events::Decoded& e) const {
+    ++ledger.decodes;
+    ledger.decode_seconds += e.seconds;
+  }
+  void operator()(const events::Waited& e) const { ledger.waited_seconds += e.seconds; }
+  void operator()(const events::Redone& e) const { ledger.redone_forwards += e.forwards; }
+  void operator()(const auto&) const {}
 
-void charge_judgement(CostTotals& ledger, const Json& body) {
-  ++ledger.judgements;
-  const auto place = strictly_at<std::size_t>(body, "judge");
-  if (ledger.judges.size() <= place) ledger.judges.resize(place + 1);
-  JudgeCost& cost = ledger.judges[place];
-  ++cost.judgements;
-  const Result result = result_from_json(body.at("result").dump());
-  const auto* judgement = std::get_if<Judgement>(&result);
-  if (judgement == nullptr) return;
-  cost.seconds += judgement->seconds;
-  ledger.judge_seconds += judgement->seconds;
-  if (!judgement->transcript) return;
-  const std::int64_t prefill = std::ssize(judgement->transcript->prompt_tokens);
-  const std::int64_t decode = std::ssize(judgement->transcript->output_tokens);
-  cost.prefill_tokens += prefill;
-  cost.decode_tokens += decode;
-  ledger.prefill_tokens += prefill;
-  ledger.decode_tokens += decode;
-}
+ private:
+  void denoising(const Cost& cost) const {
+    ledger.forwards += cost.forwards;
+    ledger.denoise_seconds += cost.seconds;
+    ledger.peak_bytes = std::max(ledger.peak_bytes, cost.peak_bytes);
+  }
+
+  void judgement(std::size_t place, const Result& result) const {
+    ++ledger.judgements;
+    if (ledger.judges.size() <= place) ledger.judges.resize(place + 1);
+    JudgeCost& cost = ledger.judges[place];
+    ++cost.judgements;
+    const auto* judgement = std::get_if<Judgement>(&result);
+    if (judgement == nullptr) return;
+    cost.seconds += judgement->seconds;
+    ledger.judge_seconds += judgement->seconds;
+    if (!judgement->transcript) return;
+    const std::int64_t prefill = std::ssize(judgement->transcript->prompt_tokens);
+    const std::int64_t decode = std::ssize(judgement->transcript->output_tokens);
+    cost.prefill_tokens += prefill;
+    cost.decode_tokens += decode;
+    ledger.prefill_tokens += prefill;
+    ledger.decode_tokens += decode;
+  }
+};
 
 }  // namespace
 
@@ -42,30 +59,11 @@ double CostTotals::hidden_share() const {
   return std::clamp(1 - waited_seconds / judge_seconds, 0.0, 1.0);
 }
 
-void add(CostTotals& ledger, const Event& event) {
-  if (event.kind == "judged" || event.kind == "preview_judged") {
-    charge_judgement(ledger, Json::parse(event.body));
-  } else if (event.kind == "steps_done" || event.kind == "failed") {
-    const Json body = Json::parse(event.body);
-    ledger.forwards += strictly_at<double>(body, "forwards");
-    ledger.denoise_seconds += seconds_of(body);
-    ledger.peak_bytes = std::max(ledger.peak_bytes, strictly_at<std::int64_t>(body, "peak_bytes"));
-  } else if (event.kind == "previewed") {
-    ++ledger.previews;
-    ledger.preview_seconds += seconds_of(Json::parse(event.body));
-  } else if (event.kind == "decoded") {
-    ++ledger.decodes;
-    ledger.decode_seconds += seconds_of(Json::parse(event.body));
-  } else if (event.kind == "waited") {
-    ledger.waited_seconds += seconds_of(Json::parse(event.body));
-  } else if (event.kind == "redone") {
-    ledger.redone_forwards += strictly_at<double>(Json::parse(event.body), "forwards");
-  }
-}
+void add(CostTotals& ledger, const RunEvent& event) { std::visit(Adder{ledger}, event.body); }
 
-CostTotals project_costs(const std::vector<Event>& events) {
+CostTotals project_costs(const std::vector<RunEvent>& events) {
   CostTotals ledger;
-  for (const Event& event : events) add(ledger, event);
+  for (const RunEvent& event : events) add(ledger, event);
   return ledger;
 }
 

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "core/base/export.h"
-#include "plugin/runs/run_store.h"
+#include "plugin/runs/events.h"
 
 namespace bestreel {
 
@@ -40,9 +40,9 @@ struct CostTotals {
   BESTREEL_API double hidden_share() const;
 };
 
-/// Adds one event; kinds that cost nothing are passed over. Throws Error "json_malformed".
-BESTREEL_API void add(CostTotals& ledger, const Event& event);
+/// Adds one event; kinds that cost nothing are passed over.
+BESTREEL_API void add(CostTotals& ledger, const RunEvent& event);
 
-BESTREEL_API CostTotals project_costs(const std::vector<Event>& events);
+BESTREEL_API CostTotals project_costs(const std::vector<RunEvent>& events);
 
 }  // namespace bestreel

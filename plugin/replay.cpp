@@ -2,7 +2,6 @@
 
 #include <map>
 #include <optional>
-#include <set>
 #include <utility>
 
 #include "core/base/fail.h"
@@ -12,67 +11,17 @@
 namespace bestreel {
 namespace {
 
-/// Whom `id` descends from: assignments by the step where they take effect, of its ancestors only.
-class Lineage {
- public:
-  Lineage(const std::vector<TrajectoryRecord>& trajectories, const std::string& id) {
-    std::set<std::string> needed{id};
-    std::map<std::int64_t, std::set<std::string>> steps;
-    for (const TrajectoryRecord& trajectory : trajectories) {
-      for (const TrajectoryRecord::Resampling& each : trajectory.resamplings)
-        steps[each.step].insert(trajectory.id);
-    }
-    for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
-      std::set<std::string> parents;
-      for (const std::string& each : needed) {
-        const TrajectoryRecord::Resampling* from = resampling(trajectories, each, step->first);
-        Assignment assignment{id_of(each), id_of(each), 0};
-        if (from != nullptr) assignment = {assignment.id, id_of(from->parent), from->key};
-        slots_[static_cast<int>(step->first)].push_back(assignment);
-        parents.insert(from != nullptr ? from->parent : each);
-      }
-      needed = std::move(parents);
-    }
-    for (const std::string& each : needed) roots_.insert(id_of(each));
-  }
-
-  const std::map<int, std::vector<Assignment>>& assignments() const { return slots_; }
-  const std::set<CandidateId>& roots() const { return roots_; }
-
- private:
-  static const TrajectoryRecord::Resampling* resampling(
-      const std::vector<TrajectoryRecord>& trajectories, const std::string& id, std::int64_t step) {
-    for (const TrajectoryRecord& trajectory : trajectories) {
-      if (trajectory.id != id) continue;
-      for (const auto& each : trajectory.resamplings) {
-        if (each.step == step) return &each;
-      }
-    }
-    return nullptr;
-  }
-
-  /// The inverse of candidate_name().
-  static CandidateId id_of(const std::string& name) { return std::stoll(name.substr(1)); }
-
-  std::map<int, std::vector<Assignment>> slots_;
-  std::set<CandidateId> roots_;
-};
-
-/// Lets a lineage through, judges nothing, keeps the video of its end.
+/// Judges nothing, keeps the video.
 class Replayer final : public SamplerCallback {
  public:
-  Replayer(CandidateId target, int steps, const Lineage& lineage)
-      : target_(target), steps_(steps), lineage_(lineage) {}
+  Replayer(CandidateId target, int steps) : target_(target), steps_(steps) {}
 
-  int next_stop(int step) const override {
-    const auto next = lineage_.assignments().upper_bound(step);
-    return next == lineage_.assignments().end() ? steps_ : next->first;
-  }
+  int next_stop(int) const override { return steps_; }
   bool request_steps(CandidateId, int, int) override { return true; }
   void on_steps_done(CandidateId, int, const Cost&) override {}
   std::optional<PreviewRequest> wants_preview(CandidateId, int) const override { return {}; }
   void preview(CandidateId, int, DecodedFrames, const Cost&) override {}
-  std::vector<Assignment> resample_at(int step) override { return lineage_.assignments().at(step); }
+  std::vector<Assignment> resample_at(int) override { return {}; }
   void finished(CandidateId id, FinishedVideo video, const Cost&) override {
     if (id != target_) return;
     const auto* file = std::get_if<FileReference>(&video);
@@ -96,7 +45,6 @@ class Replayer final : public SamplerCallback {
  private:
   const CandidateId target_;
   const int steps_;
-  const Lineage& lineage_;
   VideoPtr video_;
   std::optional<Failure> failure_;
 };
@@ -115,15 +63,14 @@ Replayed replay(const std::string& directory, CandidateId id, Engine& engine,
          directory, name, view.trajectories.size(), candidate_name(0));
   }
   const EngineCapabilities& what = engine.capabilities();
-  const Lineage lineage(view.trajectories, name);
-  std::vector<Start> starts;
-  for (const CandidateId root : lineage.roots()) {
-    starts.push_back({root,
-                      {view.settings.prompt, view.settings.negative},
-                      State::parse(trajectories.at(candidate_name(root))->noise)});
-  }
-  Replayer replayer(id, what.steps, lineage);
-  engine.run(starts, replayer);
+  const TrajectoryRecord& record = *trajectories.at(name);
+  const Start start{id,
+                    {view.settings.prompt, view.settings.negative},
+                    State::parse(record.state),
+                    record.draft,
+                    ""};
+  Replayer replayer(id, what.steps);
+  engine.run({&start, 1}, replayer);
 
   Replayed replayed;
   replayed.path = keep(name, replayer.take(what.name));

@@ -19,7 +19,7 @@ struct Replayed {
 };
 
 /// Candidate `id` of the run in `directory`, brought to its end by `engine` and written by `keep`
-/// under its name; by its noise and, where it was resampled, by its ancestors'. One that was
+/// under its name, from the text of its State. One that was
 /// dropped, stopped or failed on the way is brought to its end as well, without anything to compare
 /// with. Nothing in the run is changed, unless `keep` writes there. `now`: the settings of this
 /// process. Errors: "candidate_missing", the candidate's own failure, those of RunStore, the engine

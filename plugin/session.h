@@ -12,6 +12,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -45,10 +46,11 @@ struct SessionOptions {
   std::size_t queue_capacity =
       2;                ///< videos waiting per judge before the engine waits; 0 = no limit
   bool overlap = true;  ///< false: the engine waits for each judgement
-  /// 0 = no limit, else at least one whole trajectory. No work begins that could cost more; as long
-  /// as nobody is finished, what the leader needs to come to its end is kept back for it.
+  /// 0 = no limit, else at least one whole trajectory. Decided where waves open and at barriers, in
+  /// the order of ids, by upper prices; as long as nobody is finished, what the leader needs to
+  /// come to its end is kept back for it.
   double max_forwards = 0;
-  /// Of this process; 0 = no limit. No work begins later, but the leader is finished if nobody is.
+  /// Of this process; 0 = no limit. No step begins later, but the leader is finished if nobody is.
   double max_seconds = 0;
   std::stop_token stop;    ///< Ctrl-C: the run stops at the next call and can be resumed
   Trace* trace = nullptr;  ///< outlives the session
@@ -63,7 +65,12 @@ struct Outcome {
 /// barrier waits for all its candidates. What is known is recorded before anything is built on it:
 /// killed at any instant and made again with equal arguments on the same directory, a run ends with
 /// the same winner, files and events, except under max_seconds. Judgements made before the kill are
-/// not repeated; trajectories that were not finished are made again from their noise.
+/// not repeated; trajectories that were not finished are made again from their State.
+///
+/// A finished video goes to its judges first and to a thread that writes it at the same time;
+/// nobody waits for either under the session's lock. Where the machine gives out
+/// (is_machine_failure) a video is judged, written or made once more; if that fails too the error
+/// is thrown, and the run can be resumed. What one thread meets, every later call throws.
 ///
 /// Thread rules: SamplerCallback's methods as SamplerCallback says; all others from one thread,
 /// while no engine runs. Errors: "run_mismatch" (the directory holds a run with other settings, or
@@ -89,14 +96,28 @@ class BESTREEL_API Session final : public SamplerCallback {
   /// not the one of the constructor.
   Outcome run(Engine& engine);
 
+  /// The same with several engines of one kind, a thread each: they share every wave, and a copy
+  /// is made where its parent is. The events are those of one engine.
+  Outcome run(std::span<Engine* const> engines);
+
+  /// Finished files for an engine of such (EngineCapabilities::steps = 0). Each is recorded and
+  /// told to the strategy by a later next_wave(), where that has nothing else to do; one that is
+  /// recorded already, unchanged, is passed over. After an empty next_wave() more may arrive: then
+  /// next_wave() goes on.
+  void arrived(std::vector<Arrived> files);
+
   const CostTotals& ledger() const;
 
   int next_stop(int step) const override;
+  void restored(CandidateId id, const Cost& spent) override;
   bool request_steps(CandidateId id, int from, int to) override;
+  bool stepped(CandidateId id, int step) override;
   void on_steps_done(CandidateId id, int step, const Cost& spent) override;
+  bool keep_state(CandidateId id, int step) const override;
   std::optional<PreviewRequest> wants_preview(CandidateId id, int step) const override;
   void preview(CandidateId id, int step, DecodedFrames shown, const Cost& spent) override;
   std::vector<Assignment> resample_at(int step) override;
+  std::vector<Assignment> arrive(std::span<const CandidateId> ids, int step) override;
   void finished(CandidateId id, FinishedVideo video, const Cost& spent) override;
   void failed(CandidateId id, int step, Failure failure, const Cost& spent) override;
 

@@ -241,7 +241,7 @@ Json outcome_json(const Outcome& outcome, const CostTotals& ledger) {
            {"candidates", Json::array()}};
   for (const TrajectoryRecord& trajectory : outcome.view.trajectories) {
     Json one{{"name", trajectory.id},
-             {"noise", trajectory.noise},
+             {"noise", trajectory.start},
              {"end", kEnds.at(std::size_t(trajectory.end))},
              {"step", trajectory.step},
              {"reason", trajectory.reason},

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "core/base/export.h"
-#include "plugin/runs/run_store.h"
+#include "plugin/runs/events.h"
 
 namespace bestreel {
 
@@ -16,6 +16,6 @@ namespace bestreel {
 BESTREEL_API std::string canonical_table(const std::vector<Event>& events);
 
 /// The same of one body.
-BESTREEL_API std::string canonical_body(const std::string& body);
+BESTREEL_API std::string canonical_body(const RunEvent& event);
 
 }  // namespace bestreel

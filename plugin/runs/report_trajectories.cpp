@@ -100,7 +100,7 @@ Markup previews(const TrajectoryRecord& trajectory) {
 Markup table(const RunView& view) {
   Markup rows;
   for (const TrajectoryRecord& trajectory : view.trajectories) {
-    std::string begins = trajectory.noise;
+    std::string begins = trajectory.start;
     for (const TrajectoryRecord::Resampling& each : trajectory.resamplings) {
       begins += fmt::format(", from {} at step {}", each.parent, each.step);
     }

@@ -1,174 +1,14 @@
 #include "plugin/runs/run_view.h"
 
 #include <algorithm>
-#include <cmath>
 #include <map>
-#include <nlohmann/json.hpp>
 
 #include "core/base/fail.h"
-#include "plugin/json_fields.h"
 #include "plugin/runs/cascade_view.h"
 #include "plugin/runs/trajectory_records.h"
 
 namespace bestreel {
 namespace {
-
-using Json = nlohmann::ordered_json;
-
-/// A path may hold any bytes and JSON holds UTF-8: other bytes are stored as hexadecimal.
-Json bytes_json(const std::string& bytes) {
-  try {
-    Json(bytes).dump();
-    return bytes;
-  } catch (const nlohmann::json::exception&) {
-    std::string hex;
-    for (const char c : bytes) hex += fmt::format("{:02x}", static_cast<unsigned char>(c));
-    return {{"hex", hex}};
-  }
-}
-
-std::string bytes_from(const Json& json) {
-  if (json.is_string()) return json.get<std::string>();
-  const auto hex = strictly_at<std::string>(json, "hex");
-  if (hex.size() % 2 != 0 || hex.find_first_not_of("0123456789abcdef") != std::string::npos) {
-    fail("json_malformed", "json",
-         "hex must be pairs of hexadecimal digits but is {}: use a file that "
-         "Bestreel wrote",
-         hex);
-  }
-  std::string bytes;
-  for (std::size_t i = 0; i < hex.size(); i += 2) {
-    bytes += static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16));
-  }
-  return bytes;
-}
-
-Json list_json(const std::vector<std::string>& items) {
-  Json list = Json::array();
-  for (const std::string& item : items) list.push_back(bytes_json(item));
-  return list;
-}
-
-std::vector<std::string> list_from(const Json& json) {
-  std::vector<std::string> items;
-  for (const Json& item : json) items.push_back(bytes_from(item));
-  return items;
-}
-
-Json settings_json(const RunSettings& settings) {
-  Json json{
-      {"command", settings.command},
-      {"argv", list_json(settings.argv)},
-      {"prompt", bytes_json(settings.prompt)},
-      {"judges", list_json(settings.judges)},
-      {"judge_ids", list_json(settings.judge_ids)},
-      {"combination", settings.combination == Combination::kRankMean ? "rank-mean" : "weights"},
-      {"weights", settings.weights},
-      {"top", settings.top},
-      {"threads", settings.threads},
-      {"versions", settings.versions}};
-  const auto add = [&](const char* name, const std::string& text) {
-    if (!text.empty()) json[name] = bytes_json(text);
-  };
-  add("negative", settings.negative);
-  add("engine", settings.engine);
-  add("strategy", settings.strategy);
-  add("limits", settings.limits);
-  if (!settings.keep.empty()) json["keep"] = settings.keep;
-  if (settings.lossless) json["lossless"] = true;
-  if (settings.judge_threads != 0) json["judge_threads"] = settings.judge_threads;
-  return json;
-}
-
-RunSettings settings_from(const Json& json) {
-  RunSettings settings;
-  settings.command = strictly_at<std::string>(json, "command");
-  settings.argv = list_from(json.at("argv"));
-  settings.prompt = bytes_from(json.at("prompt"));
-  settings.judges = list_from(json.at("judges"));
-  settings.judge_ids = list_from(json.at("judge_ids"));
-  if (settings.judges.size() != settings.judge_ids.size()) {
-    fail("json_malformed", "json",
-         "judges and judge_ids must have equal lengths but have {} and {}: "
-         "use a file that Bestreel wrote",
-         settings.judges.size(), settings.judge_ids.size());
-  }
-  settings.combination =
-      json.at("combination") == "rank-mean" ? Combination::kRankMean : Combination::kWeights;
-  settings.weights = strict_list<double>(json, "weights");
-  settings.top = strictly_at<int>(json, "top");
-  settings.threads = strictly_at<int>(json, "threads");
-  settings.versions = strictly_at<std::string>(json, "versions");
-  const auto take = [&](const char* name, std::string& text) {
-    if (json.contains(name)) text = bytes_from(json.at(name));
-  };
-  take("negative", settings.negative);
-  take("engine", settings.engine);
-  take("strategy", settings.strategy);
-  take("limits", settings.limits);
-  if (json.contains("keep")) settings.keep = strict_list<int>(json, "keep");
-  if (!settings.keep.empty() && settings.keep.size() + 1 != settings.judges.size()) {
-    fail("json_malformed", "json",
-         "keep must have one count for every judge but the last but has {} for {} "
-         "judges: use a file that Bestreel wrote",
-         settings.keep.size(), settings.judges.size());
-  }
-  settings.lossless = json.contains("lossless") && strictly_at<bool>(json, "lossless");
-  if (json.contains("judge_threads"))
-    settings.judge_threads = strictly_at<int>(json, "judge_threads");
-  return settings;
-}
-
-Json candidate_json(const Candidate& candidate) {
-  const VideoInfo& video = candidate.video;
-  Json json{{"id", bytes_json(candidate.id)},
-            {"path", bytes_json(candidate.path)},
-            {"sha256", candidate.sha256},
-            {"frame_count", video.frame_count},
-            {"width", video.width},
-            {"height", video.height},
-            {"fps", {video.fps.num, video.fps.den}},
-            // JSON has no infinity, and a container may claim one.
-            {"duration", std::isfinite(video.duration) ? video.duration : 0.0},
-            {"container", video.container},
-            {"codec", video.codec},
-            {"pixel_format", video.pixel_format},
-            {"rotation", video.rotation},
-            {"has_audio", video.has_audio},
-            {"has_alpha", video.has_alpha},
-            {"variable_frame_rate", video.variable_frame_rate}};
-  if (!candidate.lossless.empty()) {
-    json["lossless"] = bytes_json(candidate.lossless);
-    json["lossless_sha256"] = candidate.lossless_sha256;
-  }
-  return json;
-}
-
-Candidate candidate_from(const Json& json) {
-  Candidate candidate;
-  candidate.id = bytes_from(json.at("id"));
-  candidate.path = bytes_from(json.at("path"));
-  candidate.sha256 = strictly_at<std::string>(json, "sha256");
-  if (json.contains("lossless")) {
-    candidate.lossless = bytes_from(json.at("lossless"));
-    candidate.lossless_sha256 = strictly_at<std::string>(json, "lossless_sha256");
-  }
-  VideoInfo& video = candidate.video;
-  video.frame_count = strictly_at<std::int64_t>(json, "frame_count");
-  video.width = strictly_at<int>(json, "width");
-  video.height = strictly_at<int>(json, "height");
-  const auto fps = strict_list<std::int64_t>(json, "fps");
-  video.fps = {fps.at(0), fps.at(1)};
-  video.duration = strictly_at<double>(json, "duration");
-  video.container = strictly_at<std::string>(json, "container");
-  video.codec = strictly_at<std::string>(json, "codec");
-  video.pixel_format = strictly_at<std::string>(json, "pixel_format");
-  video.rotation = strictly_at<int>(json, "rotation");
-  video.has_audio = strictly_at<bool>(json, "has_audio");
-  video.has_alpha = strictly_at<bool>(json, "has_alpha");
-  video.variable_frame_rate = strictly_at<bool>(json, "variable_frame_rate");
-  return candidate;
-}
 
 /// Sorts by reward, best first, and gives ranks and the winner.
 void sort_by_reward(RunView& view) {
@@ -185,16 +25,15 @@ void sort_by_reward(RunView& view) {
                     : "";
 }
 
-/// The strategy's own order: a dear judge may have seen the best only.
-void rank_as_selected(RunView& view, const Json& order) {
+/// The strategy's own order: an expensive judge may have seen the best only.
+void rank_as_selected(RunView& view, const events::WinnerSelected& selected) {
   std::map<std::string, int> places;
   std::map<std::string, double> rewards;
   std::map<std::string, std::size_t> judges;
-  for (const Json& each : order) {
-    const auto id = strictly_at<std::string>(each, "candidate");
-    places[id] = static_cast<int>(places.size()) + 1;
-    rewards[id] = strictly_at<double>(each, "reward");
-    if (each.contains("judge")) judges[id] = strictly_at<std::size_t>(each, "judge");
+  for (const auto& each : selected.order) {
+    places[each.candidate] = static_cast<int>(places.size()) + 1;
+    rewards[each.candidate] = each.reward;
+    if (each.judge) judges[each.candidate] = *each.judge;
   }
   for (Candidate& candidate : view.candidates) {
     const auto place = places.find(candidate.id);
@@ -219,7 +58,8 @@ void rank(RunView& view) {
   for (std::size_t j = 0; j < rewards.size(); ++j) {
     for (const Candidate& candidate : view.candidates) {
       const auto& result = candidate.results[j];
-      const Judgement* judgement = result ? std::get_if<Judgement>(&*result) : nullptr;
+      const Judgement* judgement =
+          result && !candidate.draft ? std::get_if<Judgement>(&*result) : nullptr;
       rewards[j].push_back(judgement ? std::optional(judgement->reward) : std::nullopt);
     }
   }
@@ -230,70 +70,89 @@ void rank(RunView& view) {
 
 }  // namespace
 
-RunView project(const std::vector<Event>& events) {
+RunView project(const std::vector<Event>& rows) {
   RunView view;
+  const std::vector<RunEvent> events = decode(rows);
   std::map<std::string, Candidate> candidates;
-  std::optional<Json> order;
-  try {
-    for (const Event& event : events) {
-      const Json body = Json::parse(event.body);
-      if (event.kind == "run") {
-        view.settings = settings_from(body);
-      } else if (event.kind == "candidate") {
-        Candidate candidate = candidate_from(body);
-        candidate.results.resize(view.settings.judges.size());
-        candidates[candidate.id] = std::move(candidate);  // written again: judged again
-      } else if (event.kind == "judged") {
-        candidates.at(event.candidate).results.at(strictly_at<std::size_t>(body, "judge")) =
-            result_from_json(body.at("result").dump());
-      } else if (event.kind == "winner_selected") {
-        order = body.at("order");
+  std::map<std::string, std::vector<std::optional<Result>>> results;
+  std::map<std::pair<std::string, std::size_t>, std::pair<std::int64_t, std::size_t>> latest;
+  const events::WinnerSelected* selected = nullptr;
+  for (const RunEvent& event : events) {
+    if (const auto* settings = std::get_if<RunSettings>(&event.body)) {
+      view.settings = *settings;
+    } else if (const auto* made = std::get_if<events::Candidate>(&event.body)) {
+      if (candidates.contains(made->id)) results.erase(made->id);  // written again: judged again
+      candidates[made->id] = {.id = made->id,
+                              .label = made->label,
+                              .path = made->path,
+                              .sha256 = made->sha256,
+                              .lossless = made->lossless,
+                              .lossless_sha256 = made->lossless_sha256,
+                              .video = made->video,
+                              .draft = made->draft};
+    } else if (const auto* judged = std::get_if<events::Judged>(&event.body)) {
+      if (judged->judge >= view.settings.judges.size()) {
+        fail("run_foreign", "run",
+             "the run holds a judgement by judge {} of {}: use the version that made it",
+             judged->judge + 1, view.settings.judges.size());
       }
-      add(view.ledger, event);
-      view.finished = event.kind == "finished";
+      auto& row = results[event.candidate];
+      row.resize(view.settings.judges.size());
+      auto& last = latest[{event.candidate, judged->judge}];
+      const std::pair now{event.wave, judged->index};
+      if (row[judged->judge] && now < last) continue;
+      row[judged->judge] = judged->result;
+      last = now;
+    } else if (const auto* order = std::get_if<events::WinnerSelected>(&event.body)) {
+      selected = order;
     }
-    view.trajectories = project_trajectories(events);
-  } catch (const std::exception& error) {
-    fail("run_foreign", "run",
-         "the run holds an event that this version cannot read ({}): use the "
-         "version that made it",
-         error.what());
+    add(view.ledger, event);
+    view.finished = std::holds_alternative<events::Finished>(event.body);
   }
-  for (auto& [id, candidate] : candidates) view.candidates.push_back(std::move(candidate));
-  if (order) {
-    rank_as_selected(view, *order);
+  view.trajectories = project_trajectories(events);
+  for (auto& [id, row] : results) {
+    // A session's judge may be done before the file is; in a ranking there is nobody else.
+    if (!candidates.contains(id) && view.trajectories.empty()) {
+      fail("run_foreign", "run",
+           "the run holds a judgement of {}, which it does not hold: use the version that made it",
+           id);
+    }
+  }
+  for (auto& [id, candidate] : candidates) {
+    candidate.results = std::move(results[id]);
+    candidate.results.resize(view.settings.judges.size());
+    view.candidates.push_back(std::move(candidate));
+  }
+  if (selected != nullptr) {
+    rank_as_selected(view, *selected);
   } else if (view.settings.keep.empty()) {
     rank(view);
   }
-  if (!view.settings.keep.empty()) rank_cascade(view, order.has_value());
+  if (!view.settings.keep.empty()) rank_cascade(view, selected != nullptr);
   if (!events.empty()) view.seconds = events.back().at - events.front().at;
   return view;
 }
 
-Event run_event(const RunSettings& settings) {
-  return {.kind = "run", .body = settings_json(settings).dump()};
-}
+Event run_event(const RunSettings& settings) { return encode({.body = settings}); }
 
 Event candidate_event(const Candidate& candidate) {
-  return {.candidate = candidate.id, .kind = "candidate", .body = candidate_json(candidate).dump()};
+  return encode({.candidate = candidate.id,
+                 .body = events::Candidate{.id = candidate.id,
+                                           .label = candidate.label,
+                                           .path = candidate.path,
+                                           .sha256 = candidate.sha256,
+                                           .lossless = candidate.lossless,
+                                           .lossless_sha256 = candidate.lossless_sha256,
+                                           .video = candidate.video,
+                                           .draft = candidate.draft}});
 }
 
 Event judged_event(const std::string& candidate, std::size_t judge, const Result& result) {
-  // A judgement that JSON cannot hold (a score that overflowed) is this video's failure. Thrown, it
-  // would end the run here, and again at each resume, with the other videos never judged.
-  const std::string text = [&] {
-    try {
-      return to_json(result);
-    } catch (const Error& error) {
-      return to_json(Failure{error.code(), error.what()});
-    }
-  }();
-  const Json body{{"judge", judge}, {"result", Json::parse(text)}};
-  return {.candidate = candidate, .kind = "judged", .body = body.dump()};
+  return encode({.candidate = candidate, .body = events::Judged{.judge = judge, .result = result}});
 }
 
 Event finished_event(const std::string& winner) {
-  return {.candidate = winner, .kind = "finished", .body = "{}"};
+  return encode({.candidate = winner, .body = events::Finished{}});
 }
 
 }  // namespace bestreel

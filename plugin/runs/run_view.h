@@ -9,45 +9,23 @@
 
 #include "core/base/export.h"
 #include "core/media/video.h"
-#include "plugin/combine.h"
 #include "plugin/cost.h"
 #include "plugin/result.h"
+#include "plugin/runs/events.h"
 #include "plugin/runs/run_store.h"
 
 namespace bestreel {
 
-/// Written once, as the "run" event: what has to be equal for a resume.
-struct RunSettings {
-  std::string command;            ///< "rank", later "generate"
-  std::vector<std::string> argv;  ///< the command to make it again, argv[0] = "bestreel"
-  std::string prompt;
-  std::vector<std::string> judges;     ///< SPECs as given
-  std::vector<std::string> judge_ids;  ///< JudgeInfo::id of each
-  Combination combination = Combination::kWeights;
-  std::vector<double> weights;
-  /// A cascade: how many of those it saw each judge but the last hands on to the next; empty: every
-  /// judge judges all, and `combination` says how they become one.
-  std::vector<int> keep;
-  int top = 0;  ///< how many the table names; 0 = all
-  int threads = 0;
-  std::string versions;  ///< build, instruction set, library versions, one line
-  // Of runs that make their videos; empty for others.
-  std::string negative;   ///< negative prompt
-  std::string engine;     ///< EngineCapabilities::id
-  std::string strategy;   ///< Strategy::id()
-  std::string limits;     ///< "max-forwards=240"; empty: none
-  bool lossless = false;  ///< each video is kept a second time, without loss
-  int judge_threads = 0;  ///< of the judges, where they have other than `threads`; 0: the same
-};
-
 /// One video of the run. `results` has one entry per judge, nullopt = not judged yet.
 struct Candidate {
   std::string id;        ///< the shortest tail of the path that tells it from the others
+  std::string label;     ///< of a finished file in a session: as it is shown and sorted
   std::string path;      ///< absolute
   std::string sha256;    ///< of the file when it was taken in, hexadecimal; empty if unreadable
   std::string lossless;  ///< absolute path of the copy without loss; empty: none
   std::string lossless_sha256;  ///< of it
   VideoInfo video;              ///< without `times`; frame_count 0 if it could not be opened
+  bool draft = false;           ///< never ranked
   std::vector<std::optional<Result>> results;
   std::optional<double> reward;  ///< combined over the judges; nullopt: failed or not yet judged
   int rank = 0;                  ///< 1 = best; 0 = none
@@ -76,7 +54,9 @@ struct TrajectoryRecord {
 
   std::string id;
   std::int64_t wave = 0;
-  std::string noise;  ///< Noise::text()
+  std::string start;  ///< State::text() of where it began; empty: a finished file
+  std::string state;  ///< State::text() of its trajectory now: what a replay evaluates
+  bool draft = false;
   End end = End::kRunning;
   std::int64_t step = 0;                ///< how far it came
   std::string reason;                   ///< of kStopped and kFailed, a sentence
@@ -94,17 +74,17 @@ struct RunView {
   double seconds = 0;  ///< wall clock between the first and the last event
 };
 
-/// The rules: a candidate is judged by judge j exactly if a "judged" event says so after its last
-/// "candidate" event: a video that is taken in again is judged again. Of two judgements by one
-/// judge the last counts. The winner is rank 1, also before the end. A run is finished while
-/// "finished" is its last event: it may go on after it. Where a strategy has selected
+/// The rules: a candidate is judged by judge j exactly if a "judged" event says so, after its
+/// second "candidate" event where it has two: a video that is taken in again is judged again. Of
+/// two judgements by one judge that of the later (wave, index) counts. The winner is rank 1, also
+/// before the end. A run is finished while "finished" is its last event: it may go on after it.
+/// Where a strategy has selected
 /// ("winner_selected"), its order and rewards are the ranking; in a cascade, the order of
-/// cascade_order(). Events of other kinds are passed over. Errors: "run_foreign" (an event that
+/// cascade_order(). Drafts are never ranked. Errors: "run_foreign" (an event that
 /// this version cannot read), "usage" (see combine()).
 BESTREEL_API RunView project(const std::vector<Event>& events);
 
-// The events that a ranking consists of. A result that JSON cannot hold, such as a reward that is
-// not a number, is kept as its Failure "judge_broken".
+// The events that a ranking consists of.
 BESTREEL_API Event run_event(const RunSettings& settings);
 BESTREEL_API Event candidate_event(const Candidate& candidate);
 BESTREEL_API Event judged_event(const std::string& candidate, std::size_t judge,

@@ -10,7 +10,8 @@
 namespace bestreel::runs {
 
 inline constexpr int kApplicationId = 0x42655265;  // "BeRe": this file is a run of ours
-inline constexpr int kSchema = 1;
+/// Also of the events (kEventSchema).
+inline constexpr int kSchema = 2;
 
 struct CloseDatabase {
   void operator()(sqlite3* database) const { sqlite3_close(database); }

@@ -2,88 +2,124 @@
 
 #include <algorithm>
 #include <map>
-#include <nlohmann/json.hpp>
-
-#include "plugin/json_fields.h"
+#include <utility>
 
 namespace bestreel {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using End = TrajectoryRecord::End;
 
-TrajectoryRecord::Preview& preview_at(TrajectoryRecord& trajectory, std::int64_t step) {
-  auto& previews = trajectory.previews;
-  auto found = std::lower_bound(previews.begin(), previews.end(), step,
-                                [](const auto& each, std::int64_t at) { return each.step < at; });
-  if (found == previews.end() || found->step != step) {
-    found = previews.insert(found, TrajectoryRecord::Preview{step, {}, {}});
-  }
-  return *found;
-}
+/// Takes the events in, in their order.
+class Projection {
+ public:
+  std::map<std::string, TrajectoryRecord> trajectories;
 
-/// Who was asked about and has no assignment is dropped; a assignment from another's state is a
-/// resampling.
-void apply_barrier(std::map<std::string, TrajectoryRecord>& trajectories, std::int64_t step,
-                   const Json& body) {
-  std::map<std::string, TrajectoryRecord::Resampling> parents;
-  for (const Json& assignment : body.at("assignments")) {
-    parents[strictly_at<std::string>(assignment, "candidate")] = {
-        step, strictly_at<std::string>(assignment, "parent"),
-        strictly_at<std::uint64_t>(assignment, "key")};
+  void take(const RunEvent& event) {
+    event_ = &event;
+    std::visit(*this, event.body);
   }
-  for (const Json& each : body.at("candidates")) {
-    const auto id = strictly<std::string>(each, "candidate");
-    TrajectoryRecord& trajectory = trajectories.at(id);
-    const auto parent = parents.find(id);
-    if (parent == parents.end()) {
-      trajectory.end = TrajectoryRecord::End::kDropped;
-      trajectory.step = step;
-    } else if (parent->second.parent != id) {
-      trajectory.resamplings.push_back(parent->second);
+
+  void operator()(const events::WaveStarted& started) {
+    for (const auto& start : started.starts) {
+      if (!start.state.empty()) begin(start.candidate, start.state, start.draft);
+    }
+    stop(started.stopped);
+  }
+
+  /// Who was asked about and has no assignment is dropped; an assignment from another's state is a
+  /// resampling.
+  void operator()(const events::BarrierDecided& decided) {
+    std::map<std::string, TrajectoryRecord> before = trajectories;
+    for (const std::string& id : decided.candidates) {
+      TrajectoryRecord& trajectory = trajectories[id];
+      trajectory.end = End::kDropped;
+      trajectory.step = event_->step;
+    }
+    for (const auto& each : decided.assignments) {
+      if (!trajectories.contains(each.candidate)) {
+        begin(each.candidate, each.state, before[each.parent].draft);
+      }
+      TrajectoryRecord& trajectory = trajectories[each.candidate];
+      trajectory.end = before[each.candidate].end;
+      trajectory.state = each.state;
+      trajectory.step = std::max(before[each.candidate].step, event_->step);
+      if (each.parent != each.candidate) {
+        trajectory.resamplings.push_back({event_->step, each.parent, each.key});
+      }
+    }
+    stop(decided.stopped);
+  }
+
+  void operator()(const events::StepsDone&) {
+    if (TrajectoryRecord* t = known()) t->step = std::max(t->step, event_->step);
+  }
+  void operator()(const events::Previewed& previewed) {
+    if (known() != nullptr) preview().path = previewed.path;
+  }
+  void operator()(const events::PreviewJudged& judged) {
+    if (known() != nullptr) preview().result = judged.result;
+  }
+  void operator()(const events::Candidate&) {
+    if (TrajectoryRecord* t = known()) t->end = End::kFinished;
+  }
+  void operator()(const events::Failed& failed) { ended(End::kFailed, failed.failure.sentence); }
+  void operator()(const events::Stopped& stopped) {
+    ended(End::kStopped, stopped_failure(event_->candidate, event_->step, stopped.limit).sentence);
+  }
+  void operator()(const auto&) {}
+
+ private:
+  TrajectoryRecord* known() {
+    const auto found = trajectories.find(event_->candidate);
+    return found == trajectories.end() ? nullptr : &found->second;
+  }
+
+  void begin(const std::string& id, const std::string& state, bool draft) {
+    TrajectoryRecord& t = trajectories[id];
+    t.id = id;
+    t.wave = event_->wave;
+    t.start = t.state = state;
+    t.draft = draft;
+  }
+
+  void ended(End end, std::string reason) {
+    TrajectoryRecord* t = known();
+    if (t == nullptr) return;
+    t->end = end;
+    t->step = event_->step;
+    t->reason = std::move(reason);
+  }
+
+  void stop(const std::vector<events::Stop>& stopped) {
+    for (const events::Stop& each : stopped) {
+      TrajectoryRecord& t = trajectories[each.candidate];
+      t.end = End::kStopped;
+      t.step = event_->step;
+      t.reason = stopped_failure(each.candidate, event_->step, each.limit).sentence;
     }
   }
-}
+
+  TrajectoryRecord::Preview& preview() {
+    auto& previews = known()->previews;
+    const std::int64_t step = event_->step;
+    auto found = std::lower_bound(previews.begin(), previews.end(), step,
+                                  [](const auto& each, std::int64_t at) { return each.step < at; });
+    if (found == previews.end() || found->step != step) {
+      found = previews.insert(found, TrajectoryRecord::Preview{step, {}, {}});
+    }
+    return *found;
+  }
+
+  const RunEvent* event_ = nullptr;
+};
 
 }  // namespace
 
-std::vector<TrajectoryRecord> project_trajectories(const std::vector<Event>& events) {
-  std::map<std::string, TrajectoryRecord> trajectories;
-  for (const Event& event : events) {
-    if (event.kind == "wave_started") {
-      const Json body = Json::parse(event.body);
-      for (const Json& start : body.at("starts")) {
-        const auto id = strictly_at<std::string>(start, "candidate");
-        trajectories[id].id = id;
-        trajectories[id].wave = event.wave;
-        trajectories[id].noise = strictly_at<std::string>(start, "noise");
-      }
-      continue;
-    }
-    if (event.kind == "barrier_decided") {
-      apply_barrier(trajectories, event.step, Json::parse(event.body));
-      continue;
-    }
-    const auto found = trajectories.find(event.candidate);
-    if (found == trajectories.end()) continue;
-    TrajectoryRecord& trajectory = found->second;
-    const Json body = Json::parse(event.body);
-    if (event.kind == "steps_done") {
-      trajectory.step = std::max(trajectory.step, event.step);
-    } else if (event.kind == "previewed") {
-      preview_at(trajectory, event.step).path = strictly_at<std::string>(body, "path");
-    } else if (event.kind == "preview_judged") {
-      preview_at(trajectory, event.step).result = result_from_json(body.at("result").dump());
-    } else if (event.kind == "candidate") {
-      trajectory.end = TrajectoryRecord::End::kFinished;
-    } else if (event.kind == "failed" || event.kind == "stopped") {
-      trajectory.end =
-          event.kind == "failed" ? TrajectoryRecord::End::kFailed : TrajectoryRecord::End::kStopped;
-      trajectory.step = event.step;
-      trajectory.reason = strictly_at<std::string>(body, "sentence");
-    }
-  }
+std::vector<TrajectoryRecord> project_trajectories(const std::vector<RunEvent>& events) {
+  Projection projection;
+  for (const RunEvent& event : events) projection.take(event);
   std::vector<TrajectoryRecord> sorted;
-  for (auto& [id, trajectory] : trajectories) sorted.push_back(std::move(trajectory));
+  for (auto& [id, trajectory] : projection.trajectories) sorted.push_back(std::move(trajectory));
   std::sort(sorted.begin(), sorted.end(), [](const TrajectoryRecord& a, const TrajectoryRecord& b) {
     return a.wave != b.wave ? a.wave < b.wave : a.id < b.id;
   });

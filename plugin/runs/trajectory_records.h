@@ -7,7 +7,7 @@
 
 namespace bestreel {
 
-/// Throws where a body is not as the session writes it.
-std::vector<TrajectoryRecord> project_trajectories(const std::vector<Event>& events);
+/// Of those that have a State: finished files are not made.
+std::vector<TrajectoryRecord> project_trajectories(const std::vector<RunEvent>& events);
 
 }  // namespace bestreel

@@ -5,28 +5,14 @@
 
 #include "core/base/fail.h"
 #include "core/base/file.h"
-#include "plugin/json_fields.h"
 #include "plugin/session/impl.h"
 
 namespace bestreel {
 namespace {
 
 using session::EventKey;
-using session::Json;
+using session::own_handle;
 using Status = Trajectory::Status;
-
-Json spent_json(const Cost& spent) {
-  return {
-      {"forwards", spent.forwards}, {"seconds", spent.seconds}, {"peak_bytes", spent.peak_bytes}};
-}
-
-Event event_at(const EventKey& key, const Json& body) {
-  return {.wave = key.wave,
-          .step = key.step,
-          .candidate = key.candidate,
-          .kind = key.kind,
-          .body = body.dump(-1, ' ', false, Json::error_handler_t::replace)};
-}
 
 bool contains(const std::vector<int>& steps, int step) {
   return std::find(steps.begin(), steps.end(), step) != steps.end();
@@ -44,27 +30,17 @@ VideoInfo info_of(const std::string& path, const Video& video) {
   return info;
 }
 
-/// As an Answer must be: each id once, from those that were asked about.
-void check_answer(const Strategy& strategy, const EngineCapabilities& engine,
-                  const Barrier& barrier, const std::vector<Assignment>& assignments) {
-  const auto at_barrier = [&](CandidateId id) {
-    return std::any_of(barrier.candidates.begin(), barrier.candidates.end(),
-                       [&](const Barrier::Entry& each) { return each.id == id; });
-  };
-  for (std::size_t i = 0; i < assignments.size(); ++i) {
-    const Assignment& assignment = assignments[i];
-    const bool twice = i > 0 && assignments[i - 1].id == assignment.id;
-    const bool copies = assignment.parent != assignment.id;
-    if (!twice && at_barrier(assignment.id) && at_barrier(assignment.parent) &&
-        (!copies || engine.branching)) {
-      continue;
+/// A file that is judged where it lies; a Failure where it cannot be opened, or is another now.
+DecodedFrames opened(const FileReference& file) {
+  try {
+    if (!file.sha256.empty() && sha256_file(file.path) != file.sha256) {
+      fail("video_changed", "session",
+           "{} has changed since the run took it in: start a new run with another --out",
+           file.path);
     }
-    fail_usage(
-        "session",
-        "{} must answer step {} with assignments of the candidates there, each once, but got {} "
-        "from {}: report it to its author",
-        strategy.id(), barrier.step, candidate_name(assignment.id),
-        candidate_name(assignment.parent));
+    return open_video(file.path);
+  } catch (const Error& error) {
+    return Failure{error.code(), error.what()};
   }
 }
 
@@ -75,23 +51,18 @@ Trajectory& Session::Impl::trajectory(CandidateId id) {
   if (found == trajectories.end() || !wave || !wave->carried.contains(id)) {
     fail("engine_broken", "session",
          "{} must report candidates of the wave that are not at their end, but reports {}: report "
-         "it "
-         "to the engine's author",
+         "it to the engine's author",
          engine.name, candidate_name(id));
   }
   return found->second;
 }
 
 std::vector<CandidateId> Session::Impl::live() const {
-  std::vector<CandidateId> ids;
+  std::vector<CandidateId> alive;
   for (const auto& [id, t] : trajectories) {
-    if (t.wave == wave->index && t.status == Status::kLive) ids.push_back(id);
+    if (t.wave == wave->index && t.status == Status::kLive) alive.push_back(id);
   }
-  return ids;
-}
-
-EventKey Session::Impl::key(const char* kind, CandidateId id, int step, std::size_t judge) const {
-  return {kind, trajectories.at(id).wave, candidate_name(id), step, judge};
+  return alive;
 }
 
 void Session::Impl::trace_span(CandidateId id, const char* what, double seconds) const {
@@ -103,258 +74,200 @@ void Session::Impl::trace_span(CandidateId id, const char* what, double seconds)
                       end);
 }
 
-// ---- Budget ------------------------------------------------------------------------------------
-
-bool Session::Impl::anyone_finished() const {
-  return std::any_of(trajectories.begin(), trajectories.end(), [&](const auto& each) {
-    return journal.find(key("candidate", each.first, engine.steps)) != nullptr;
-  });
-}
-
-/// The live candidate that would be shown if all ended now: by the last barrier, then by id.
-CandidateId Session::Impl::leader() const {
-  const Trajectory* best = nullptr;
-  CandidateId leader = -1;
-  for (const auto& [id, t] : trajectories) {
-    if (t.status != Status::kLive) continue;
-    if (best == nullptr || t.preview_reward > best->preview_reward) {
-      best = &t;
-      leader = id;
+/// Has the writer do `work`, once more where the machine gave out, and records what it returns.
+/// Blocks, without the lock, while the writer is far behind.
+void Session::Impl::write(Lock& lock, CandidateId id, int step,
+                          std::function<std::vector<RunEvent>()> work) {
+  writing.emplace(id, step);
+  lock.unlock();
+  writer.push([this, id, step, work = std::move(work)] {
+    std::exception_ptr error;
+    std::vector<RunEvent> events;
+    for (int attempt = 0; attempt < 2; ++attempt) {
+      try {
+        events = work();
+        error = nullptr;
+        break;
+      } catch (const Error& failure) {
+        error = std::current_exception();
+        if (!is_machine_failure(failure.code())) break;
+      } catch (...) {
+        error = std::current_exception();
+        break;
+      }
     }
-  }
-  return leader;
+    const Lock recording(mutex);
+    try {
+      if (!error) journal.record(events);
+    } catch (...) {
+      error = std::current_exception();
+    }
+    writing.erase({id, step});
+    if (error) break_off(error);
+    changed.notify_all();
+  });
+  lock.lock();
 }
 
-/// What must be kept back so that one candidate comes to its end.
-double Session::Impl::reserve_for_others(CandidateId id, int to) const {
-  if (anyone_finished()) return 0;
-  const CandidateId first = leader();
-  const Trajectory& t = trajectories.at(first);
-  if (first == id) return (engine.steps - to) * engine.forwards_per_step;
-  return std::max(0.0, (engine.steps - t.step) * engine.forwards_per_step - t.granted);
-}
-
-/// The limit that forbids it; empty: none does.
-std::string Session::Impl::over_budget(CandidateId id, int to, double price) const {
-  if (options.max_forwards > 0) {
-    double spent = journal.ledger().forwards;
-    for (const auto& [other, t] : trajectories) spent += t.granted;
-    // The counts may be fractions: the last bit must not cost a candidate.
-    const double limit = options.max_forwards * (1 + 1e-12);
-    if (spent + price + reserve_for_others(id, to) > limit) return "max-forwards";
-  }
-  if (options.max_seconds > 0) {
-    const double elapsed = std::chrono::duration<double>(Trace::Clock::now() - begin).count();
-    const bool needed = !anyone_finished() && leader() == id;
-    if (elapsed > options.max_seconds && !needed) return "max-seconds";
-  }
-  return "";
-}
-
-// ---- SamplerCallback
-// ----------------------------------------------------------------------------------
+// ---- Steps
+// ---------------------------------------------------------------------------------------
 
 int Session::next_stop(int step) const {
-  const std::scoped_lock lock(impl_->mutex);
+  const Impl::Lock lock(impl_->mutex);
   int next = impl_->engine.steps;
   if (!impl_->wave) return next;
-  for (const int barrier : impl_->wave->barriers) {
-    for (const int stop : {barrier, barrier + impl_->wave->lag}) {
+  for (const int barrier : impl_->wave->ask.barriers) {
+    for (const int stop : {barrier, barrier + impl_->wave->ask.lag}) {
       if (stop > step) next = std::min(next, stop);
     }
   }
   return next;
 }
 
-bool Session::request_steps(CandidateId id, int from, int to) {
-  const std::scoped_lock lock(impl_->mutex);
+void Session::restored(CandidateId id, const Cost& spent) {
+  Impl::Lock lock(impl_->mutex);
+  impl_->enter(lock);
+  impl_->trajectory(id);
+  impl_->trace_span(id, "restore", spent.seconds);
+  impl_->redone_forwards += spent.forwards;
+}
+
+bool Session::request_steps(CandidateId id, int, int to) {
+  Impl::Lock lock(impl_->mutex);
   Impl& s = *impl_;
-  s.judging.collect(s.journal);
-  s.interrupted = s.interrupted || s.options.stop.stop_requested();
-  if (s.interrupted) return false;
-  Trajectory& t = s.trajectory(id);
-  if (to <= t.step) return true;  // paid for by the process that recorded it
-  const double price = (to - std::max(from, t.step)) * s.engine.forwards_per_step;
-  const std::string limit = s.over_budget(id, to, price);
-  if (limit.empty()) {
-    t.granted += price;
-    return true;
-  }
-  // What is on its way is recorded first: after the stop nobody would make it again.
-  s.judging.wait_for_candidate(s.journal, candidate_name(id));
-  if (s.options.stop.stop_requested()) {
+  s.enter(lock);
+  if (s.stopping()) {
     s.interrupted = true;
     return false;
   }
-  t.failure = Failure{"budget", fmt::format("[session] {} was stopped at step {} by {}",
-                                            candidate_name(id), t.step, limit)};
-  s.journal.record({event_at(s.key("stopped", id, t.step),
-                             {{"limit", limit}, {"sentence", t.failure->sentence}})});
-  t.status = Status::kStopped;
-  s.wave->carried.erase(id);
-  s.exhausted = true;
+  if (s.wave && s.wave->retry.contains(id)) return false;
+  const Trajectory& t = s.trajectory(id);
+  // What an earlier process had recorded was granted then.
+  if (to <= t.step || !s.out_of_time(id)) return true;
+  // What is on its way is recorded first: after the stop nobody would make it again.
+  s.judging.wait_for_candidate(lock, s.journal, candidate_name(id));
+  s.wait_for_writer(lock, id);
+  if (s.stopping()) {
+    s.interrupted = true;
+    return false;
+  }
+  s.journal.record({s.event(id, t.step, events::Stopped{{}, "max-seconds"})});
+  s.stop({candidate_name(id), "max-seconds"}, t.step);
+  s.changed.notify_all();
+  return false;
+}
+
+bool Session::stepped(CandidateId id, int step) {
+  const Impl::Lock lock(impl_->mutex);
+  Impl& s = *impl_;
+  if (s.broken || s.stopping()) return false;
+  Trajectory& t = s.trajectory(id);
+  if (step <= t.step || !s.out_of_time(id)) return true;
+  t.stopping = "max-seconds";
   return false;
 }
 
 void Session::on_steps_done(CandidateId id, int step, const Cost& spent) {
-  const std::scoped_lock lock(impl_->mutex);
+  Impl::Lock lock(impl_->mutex);
   Impl& s = *impl_;
+  s.enter(lock);
   Trajectory& t = s.trajectory(id);
   s.trace_span(id, "denoise", spent.seconds);
   if (step <= t.step) {
     s.redone_forwards += spent.forwards;
     return;
   }
-  s.journal.record({event_at(s.key("steps_done", id, step), spent_json(spent))});
+  if (!t.stopping.empty()) {
+    s.judging.wait_for_candidate(lock, s.journal, candidate_name(id));
+    s.wait_for_writer(lock, id);
+    s.journal.record({s.event(id, step, events::Stopped{spent, t.stopping})});
+    t.step = step;
+    s.stop({candidate_name(id), t.stopping}, step);
+    s.changed.notify_all();
+    return;
+  }
+  const auto& barriers = s.wave->ask.barriers;
+  if (step != s.engine.steps && !contains(barriers, step) && !s.is_effective(step)) {
+    // Left in the middle at Ctrl-C: what is not recorded did not happen.
+    if (s.stopping()) return;
+    fail("engine_broken", "session",
+         "{} must stop where next_stop() says, but stops {} at step {}: report it to the engine's "
+         "author",
+         s.engine.name, candidate_name(id), step);
+  }
+  s.journal.record({s.event(id, step, events::StepsDone{spent})});
   t.step = step;
-  t.granted = 0;
+}
+
+bool Session::keep_state(CandidateId, int step) const {
+  const Impl::Lock lock(impl_->mutex);
+  return impl_->wave && contains(impl_->wave->ask.keep_states, step);
+}
+
+// ---- Previews
+// ------------------------------------------------------------------------------------
+
+/// Until it is both judged and written: who was judged and not written would never be shown again.
+bool Session::Impl::wanted(CandidateId id, int step) const {
+  const auto found = trajectories.find(id);
+  if (!wave || found == trajectories.end() || found->second.status != Status::kLive) return false;
+  return contains(wave->ask.barriers, step) &&
+         !(journal.has(key<events::PreviewJudged>(id, step, wave->preview_judge)) &&
+           journal.has(key<events::Previewed>(id, step)));
 }
 
 std::optional<PreviewRequest> Session::wants_preview(CandidateId id, int step) const {
-  const std::scoped_lock lock(impl_->mutex);
-  const Impl& s = *impl_;
-  const auto found = s.trajectories.find(id);
-  if (found == s.trajectories.end() || found->second.status != Status::kLive) return std::nullopt;
-  if (!contains(s.wave->barriers, step) ||
-      s.journal.find(s.key("preview_judged", id, step, s.options.preview_judge)) != nullptr) {
-    return std::nullopt;
-  }
-  return s.wave->preview;
+  const Impl::Lock lock(impl_->mutex);
+  if (!impl_->wanted(id, step)) return std::nullopt;
+  return impl_->wave->ask.preview.request;
 }
 
 void Session::preview(CandidateId id, int step, DecodedFrames shown, const Cost& spent) {
-  if (!wants_preview(id, step)) return;  // known already
+  Impl::Lock lock(impl_->mutex);
   Impl& s = *impl_;
-  std::string path;
-  const auto* video = std::get_if<VideoPtr>(&shown);
-  if (video != nullptr) {
-    path = s.options.keep(fmt::format("previews/{}-step{:03}", candidate_name(id), step), *video);
-  }
-  const std::scoped_lock lock(s.mutex);
+  s.enter(lock);
+  if (!s.wanted(id, step)) return;  // known already
   s.trajectory(id);
   s.trace_span(id, "preview", spent.seconds);
-  const EventKey key = s.key("preview_judged", id, step, s.options.preview_judge);
-  if (video == nullptr) {
-    Event event = judged_event(key.candidate, key.judge, std::get<Failure>(shown));
-    event.kind = key.kind;
-    event.wave = key.wave;
-    event.step = key.step;
-    s.journal.record({std::move(event)});
+  const EventKey key = s.key<events::PreviewJudged>(id, step, s.wave->preview_judge);
+  if (const auto* failure = std::get_if<Failure>(&shown)) {
+    if (is_machine_failure(failure->code)) return s.again(lock, id, *failure, spent);
+    s.journal.record({s.event(id, step, events::Previewed{"", "", spent}),
+                      s.event(id, step, events::PreviewJudged{key.judge, *failure})});
     return;
   }
-  s.journal.record(
-      {event_at(s.key("previewed", id, step),
-                {{"path", path}, {"sha256", sha256_file(path)}, {"seconds", spent.seconds}})});
-  s.judging.submit(s.journal, key, *video, s.options.condition);
+  const VideoPtr video = std::get<VideoPtr>(std::move(shown));
+  s.judging.submit(lock, s.journal, {key}, {{video, s.options.condition}});
+  RunEvent event = s.event(id, step, events::Previewed{"", "", spent});
+  s.write(lock, id, step, [&s, video, event] {
+    RunEvent made = event;
+    auto& body = std::get<events::Previewed>(made.body);
+    body.path = s.options.keep(fmt::format("previews/{}-step{:03}", event.candidate, event.step),
+                               own_handle(video));
+    body.sha256 = sha256_file(body.path);
+    return std::vector{made};
+  });
+  if (!s.options.overlap) s.judging.wait(lock, s.journal, key);
 }
 
-std::optional<Barrier> Session::Impl::barrier_of(int step, const std::vector<CandidateId>& ids) {
-  Barrier barrier{wave->index, step, {}};
-  for (const CandidateId id : ids) {
-    auto result = judging.wait(journal, key("preview_judged", id, step, options.preview_judge));
-    if (!result && options.stop.stop_requested()) return std::nullopt;
-    if (!result) {
-      fail("engine_broken", "session",
-           "{} must show a preview of {} at step {}, but did not: report it to the engine's author",
-           engine.name, candidate_name(id), step);
-    }
-    barrier.candidates.push_back({id, std::move(*result)});
-  }
-  return barrier;
-}
+// ---- Ends
+// ----------------------------------------------------------------------------------------
 
-/// Records the answer to `barrier`, and what becomes of the candidates at step `effective`.
-std::vector<Assignment> Session::Impl::apply(const Barrier& barrier, int effective,
-                                             const Answer& answer) {
-  std::vector<Assignment> assignments = answer.assignments;
-  std::sort(assignments.begin(), assignments.end(),
-            [](const Assignment& a, const Assignment& b) { return a.id < b.id; });
-  check_answer(*strategy, engine, barrier, assignments);
-  Json body{
-      {"barrier", barrier.step}, {"candidates", Json::array()}, {"assignments", Json::array()}};
-  std::map<CandidateId, std::optional<double>> rewards;
-  for (const Barrier::Entry& each : barrier.candidates) {
-    body["candidates"].push_back(candidate_name(each.id));
-    rewards[each.id] = reward_of(each.result);
-  }
-  for (const Assignment& assignment : assignments) {
-    body["assignments"].push_back({{"candidate", candidate_name(assignment.id)},
-                                   {"parent", candidate_name(assignment.parent)},
-                                   {"key", assignment.key}});
-  }
-  journal.record({event_at({"barrier_decided", wave->index, "", effective}, body)});
-  for (const auto& entry : rewards) {
-    const CandidateId id = entry.first;
-    Trajectory& t = trajectories.at(id);
-    const auto assignment = std::find_if(assignments.begin(), assignments.end(),
-                                         [&](const Assignment& each) { return each.id == id; });
-    if (assignment == assignments.end()) {
-      if (t.status == Status::kLive) t.status = Status::kDropped;
-      wave->carried.erase(id);
-    } else {
-      t.preview_reward = rewards.at(assignment->parent);
-      t.resampled = t.resampled || assignment->parent != id;
-    }
-  }
-  return assignments;
-}
-
-std::vector<Assignment> Session::resample_at(int step) {
-  const std::scoped_lock lock(impl_->mutex);
+void Session::finished(CandidateId id, FinishedVideo made, const Cost& spent) {
   Impl& s = *impl_;
-  s.judging.collect(s.journal);
-  s.interrupted = s.interrupted || s.options.stop.stop_requested();
-  if (s.interrupted || !s.wave) return {};
-  Wave& wave = *s.wave;
-  if (const auto known = wave.recorded.find(step); known != wave.recorded.end()) {
-    // Who failed while it was made again is gone.
-    std::vector<Assignment> assignments = known->second;
-    std::erase_if(assignments, [&](const Assignment& assignment) {
-      return !wave.carried.contains(assignment.parent);
-    });
-    wave.carried.clear();
-    for (const Assignment& assignment : assignments) wave.carried.insert(assignment.id);
-    return assignments;
-  }
-  if (!contains(wave.barriers, step - wave.lag)) {
-    std::vector<Assignment> all;
-    for (const CandidateId id : wave.carried) all.push_back({.id = id, .parent = id});
-    return all;
-  }
-  const std::vector<CandidateId> ids(wave.carried.begin(), wave.carried.end());
-  if (ids.empty()) return {};
-  const std::optional<Barrier> barrier = s.barrier_of(step - wave.lag, ids);
-  if (!barrier) {
-    s.interrupted = true;
-    return {};
-  }
-  return s.apply(*barrier, step, s.strategy->tell(*barrier));
-}
-
-void Session::finished(CandidateId id, FinishedVideo handed, const Cost& spent) {
-  Impl& s = *impl_;
-  const auto* given = std::get_if<VideoPtr>(&handed);
-  VideoPtr video = given != nullptr ? *given : nullptr;
-  if (!video) {
-    fail("engine_broken", "session",
-         "{} must hand over a video of {}, but gave none: report it to "
-         "the engine's author",
-         s.engine.name, candidate_name(id));
-  }
+  const auto* file = std::get_if<FileReference>(&made);
+  const DecodedFrames shown =
+      file != nullptr ? opened(*file) : DecodedFrames(std::get<VideoPtr>(made));
+  const auto* there = std::get_if<VideoPtr>(&shown);
+  const VideoPtr video = there != nullptr ? *there : nullptr;
+  Impl::Lock lock(s.mutex);
+  s.enter(lock);
   const std::string name = candidate_name(id);
-  const std::string path = s.options.keep(name, video);
-  Candidate candidate;
-  candidate.id = name;
-  candidate.path = path;
-  candidate.sha256 = sha256_file(path);
-  candidate.video = info_of(path, *video);
-  if (s.options.lossless_sink) {
-    candidate.lossless = s.options.lossless_sink(name, video);
-    candidate.lossless_sha256 = sha256_file(candidate.lossless);
+  if (!video && file == nullptr) {
+    fail("engine_broken", "session",
+         "{} must hand over a video of {}, but gave none: report it to the engine's author",
+         s.engine.name, name);
   }
-
-  const std::scoped_lock lock(s.mutex);
-  s.judging.collect(s.journal);
   Trajectory& t = s.trajectory(id);
   s.trace_span(id, "decode", spent.seconds);
   if (t.step != s.engine.steps) {
@@ -363,48 +276,102 @@ void Session::finished(CandidateId id, FinishedVideo handed, const Cost& spent) 
          "author",
          s.engine.name, name, s.engine.steps, t.step);
   }
-  Event made = candidate_event(candidate);
-  made.wave = t.wave;
-  made.step = s.engine.steps;
-  s.journal.record({event_at(s.key("decoded", id, s.engine.steps), {{"seconds", spent.seconds}}),
-                    std::move(made)});
   s.wave->carried.erase(id);
-  if (s.strategy->needs().judgements) t.video = video;
-  if (const auto remake = s.wave->remakes.find(id); remake != s.wave->remakes.end()) {
-    s.judging.submit(s.journal, remake->second, std::move(video), s.options.condition);
-    s.wave->remakes.erase(remake);
-    return;
+  const bool remake = s.wave->remakes.erase(id) > 0;
+  if (file != nullptr) {
+    t.file = *file;
+  } else if (s.strategy->needs().judgements) {
+    t.video = video;
   }
-  t.status = Status::kFinished;
-  for (const std::size_t j : s.wave->judges) {
-    t.judgements.push_back(s.key("judged", id, s.engine.steps, j));
-    s.judging.submit(s.journal, t.judgements.back(), video, s.options.condition);
+  std::vector<EventKey> keys;
+  if (!remake) {
+    t.status = Status::kFinished;
+    for (const std::size_t j : s.wave->judges) {
+      keys.push_back(s.key<events::Judged>(id, s.engine.steps, j));
+    }
+    t.judgements = keys;
+  }
+  s.changed.notify_all();
+  events::Candidate candidate{.id = name, .label = t.label, .draft = t.draft};
+  if (file != nullptr) {
+    candidate.path = file->path;
+    candidate.sha256 = file->sha256;
+    if (video) {
+      candidate.video = video->info();
+      candidate.video.times.clear();
+    }
+    s.journal.record({s.event(id, s.engine.steps, candidate)});
+  }
+  // The judge first: it takes longer than the writer, which works at the same time.
+  for (const EventKey& key : keys) {
+    if (video) {
+      s.judging.submit(lock, s.journal, {key}, {{video, s.options.condition}});
+    } else {
+      s.journal.record(
+          {s.event(id, s.engine.steps, events::Judged{key.judge, 0, std::get<Failure>(shown)})});
+    }
+  }
+  if (file == nullptr) {
+    RunEvent decoded = s.event(id, s.engine.steps, events::Decoded{spent.seconds});
+    RunEvent kept = s.event(id, s.engine.steps, std::move(candidate));
+    s.write(lock, id, s.engine.steps, [&s, video, decoded, kept] {
+      RunEvent event = kept;
+      auto& body = std::get<events::Candidate>(event.body);
+      body.path = s.options.keep(body.id, own_handle(video));
+      body.sha256 = sha256_file(body.path);
+      body.video = info_of(body.path, *video);
+      if (s.options.lossless_sink) {
+        body.lossless = s.options.lossless_sink(body.id, own_handle(video));
+        body.lossless_sha256 = sha256_file(body.lossless);
+      }
+      return std::vector{decoded, event};
+    });
+  }
+  if (remake) s.submit_judgements(lock);
+  for (const EventKey& key : keys) {
+    if (!s.options.overlap) s.judging.wait(lock, s.journal, key);
   }
 }
 
+/// The machine gave out, not the candidate: it is made again, once.
+void Session::Impl::again(Lock&, CandidateId id, Failure failure, const Cost& spent) {
+  redone_forwards += spent.forwards;
+  wave->carried.erase(id);
+  if (trajectories.at(id).machine_failures++ > 0) {
+    const Error error(failure.code, "session",
+                      fmt::format("{} could not be made, twice ({}): nothing is lost, free what is "
+                                  "short and repeat the command",
+                                  candidate_name(id), failure.sentence));
+    break_off(std::make_exception_ptr(error));
+    throw error;
+  }
+  wave->retry.emplace(id, std::move(failure));
+  changed.notify_all();
+}
+
 void Session::failed(CandidateId id, int step, Failure failure, const Cost& spent) {
-  const std::scoped_lock lock(impl_->mutex);
+  Impl::Lock lock(impl_->mutex);
   Impl& s = *impl_;
+  s.enter(lock);
   Trajectory& t = s.trajectory(id);
+  if (is_machine_failure(failure.code)) return s.again(lock, id, std::move(failure), spent);
   if (t.status != Status::kLive) {
     fail("run_mismatch", "resume",
          "{} was made before and fails now ({}): nothing is lost, free some memory and repeat the "
          "command",
          candidate_name(id), failure.sentence);
   }
-  s.judging.wait_for_candidate(s.journal, candidate_name(id));
-  if (s.options.stop.stop_requested()) {
+  s.judging.wait_for_candidate(lock, s.journal, candidate_name(id));
+  s.wait_for_writer(lock, id);
+  if (s.stopping()) {
     s.interrupted = true;
     return;
   }
-  Json body = spent_json(spent);
-  body["code"] = failure.code;
-  body["sentence"] = failure.sentence;
-  s.journal.record({event_at(s.key("failed", id, step), body)});
+  s.journal.record({s.event(id, step, events::Failed{spent, failure})});
   t.status = Status::kFailed;
   t.failure = std::move(failure);
-  t.granted = 0;
   s.wave->carried.erase(id);
+  s.changed.notify_all();
 }
 
 }  // namespace bestreel

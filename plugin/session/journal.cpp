@@ -1,88 +1,80 @@
 #include "plugin/session/journal.h"
 
 #include <limits>
-#include <optional>
 #include <utility>
 
 #include "core/base/fail.h"
-#include "plugin/json_fields.h"
 #include "plugin/runs/canonical.h"
 
 namespace bestreel::session {
 namespace {
 
-EventKey key_of(const Event& event, const Json& body) {
-  return {event.kind, event.wave, event.candidate, event.step,
-          body.contains("judge") ? strictly_at<std::size_t>(body, "judge") : 0};
+EventKey key_of_event(const RunEvent& event) {
+  EventKey key{event.body.index(), event.wave, event.candidate, event.step, 0, 0};
+  if (const auto* judged = std::get_if<events::Judged>(&event.body)) {
+    key.judge = judged->judge;
+    key.index = judged->index;
+  } else if (const auto* seen = std::get_if<events::PreviewJudged>(&event.body)) {
+    key.judge = seen->judge;
+  }
+  return key;
 }
 
 }  // namespace
 
 Journal::Journal(RunStore store) : store_(std::move(store)) {
-  for (const Event& event : store_.events()) {
-    try {
-      const Json body = Json::parse(event.body);
-      recorded_.emplace(key_of(event, body), body);
-      add(ledger_, event);
-    } catch (const std::exception& error) {
-      fail("run_foreign", "run",
-           "{} holds an event that this version cannot read ({}): use the "
-           "version that made it",
-           store_.directory(), error.what());
-    }
+  for (RunEvent& event : decode(store_.events())) {
+    add(ledger_, event);
+    EventKey key = key_of_event(event);
+    recorded_.emplace(std::move(key), std::move(event));
   }
 }
 
-const Json* Journal::find(const EventKey& key) const {
-  const auto found = recorded_.find(key);
-  return found == recorded_.end() ? nullptr : &found->second;
-}
-
-const EventKey* Journal::last(const std::string& kind, std::int64_t wave, CandidateId id) const {
-  const std::string name = candidate_name(id);
-  const EventKey end{kind, wave, name, std::numeric_limits<std::int64_t>::max(), 0};
-  auto after = recorded_.upper_bound(end);
+const RunEvent* Journal::last(std::size_t kind, std::int64_t wave, const std::string& name) const {
+  constexpr auto kEnd = std::numeric_limits<std::int64_t>::max();
+  auto after = recorded_.upper_bound({kind, wave, name, kEnd, 0, 0});
   if (after == recorded_.begin()) return nullptr;
-  const EventKey& key = std::prev(after)->first;
-  return key.kind == kind && key.wave == wave && key.candidate == name ? &key : nullptr;
+  const auto& [key, event] = *std::prev(after);
+  return key.kind == kind && key.wave == wave && key.candidate == name ? &event : nullptr;
 }
 
-bool Journal::record(std::vector<Event> events) {
-  std::vector<Event> fresh;
-  for (Event& event : events) {
-    const EventKey key = key_of(event, Json::parse(event.body));
-    const Json* then = find(key);
-    if (then == nullptr) {
-      fresh.push_back(std::move(event));
-    } else if (canonical_body(then->dump()) != canonical_body(event.body)) {
+void Journal::record(const std::vector<RunEvent>& events) {
+  std::vector<Event> rows;
+  std::vector<const RunEvent*> fresh;
+  for (const RunEvent& event : events) {
+    const auto then = recorded_.find(key_of_event(event));
+    if (then == recorded_.end()) {
+      rows.push_back(encode(event));
+      fresh.push_back(&event);
+    } else if (canonical_body(then->second) != canonical_body(event)) {
       fail(
           "run_mismatch", "resume",
           "{} recorded \"{}\" {}at step {} otherwise than it comes out now: the engine, a judge or "
           "the strategy is not deterministic or not the same; start a new run with another --out",
-          directory(), event.kind, event.candidate.empty() ? "" : "of " + event.candidate + " ",
-          event.step);
+          directory(), encode(event).kind,
+          event.candidate.empty() ? "" : "of " + event.candidate + " ", event.step);
     }
   }
-  if (fresh.empty()) return false;
-  store_.append(fresh);
-  for (const Event& event : fresh) {
-    Json body = Json::parse(event.body);
-    EventKey key = key_of(event, body);
-    recorded_.emplace(std::move(key), std::move(body));
+  if (fresh.empty()) return;
+  store_.append(rows);
+  for (std::size_t i = 0; i < fresh.size(); ++i) {
+    // As it was written: what JSON cannot hold is another thing in the store.
+    RunEvent event = decode(rows[i]);
     add(ledger_, event);
+    EventKey key = key_of_event(event);
+    recorded_.emplace(std::move(key), std::move(event));
   }
-  return true;
 }
 
-void Journal::note(Event event) {
+void Journal::note(const RunEvent& event) {
   add(ledger_, event);
-  store_.append(std::move(event));
+  store_.append(encode(event));
 }
 
 std::optional<Result> recorded_result(const Journal& journal, const EventKey& key) {
-  const Json* body = journal.find(key);
-  if (body == nullptr) return std::nullopt;
-  return result_from_json(body->at("result").dump());
+  if (const auto* judged = journal.find<events::Judged>(key)) return judged->result;
+  if (const auto* seen = journal.find<events::PreviewJudged>(key)) return seen->result;
+  return std::nullopt;
 }
 
 }  // namespace bestreel::session

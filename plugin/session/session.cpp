@@ -1,49 +1,23 @@
-// Waves are opened here, and the run is ended.
+// The run: begun or gone on with, told what has ended, ended itself.
 #include "plugin/session.h"
 
 #include <algorithm>
+#include <thread>
 #include <utility>
 
 #include "core/base/fail.h"
-#include "plugin/json_fields.h"
 #include "plugin/runs/best_file.h"
 #include "plugin/runs/same_run.h"
 #include "plugin/session/impl.h"
 
 namespace bestreel {
-namespace {
 
 using session::EventKey;
 using session::Journal;
-using session::Json;
+using session::key_of;
 using Status = Trajectory::Status;
 
-Event wave_started_event(std::int64_t wave, const Ask& ask) {
-  Json body{{"starts", Json::array()},
-            {"barriers", ask.barriers},
-            {"lag", ask.lag},
-            {"judgements", Json::array()}};
-  for (const NewTrajectory& start : ask.starts) {
-    body["starts"].push_back(
-        {{"candidate", candidate_name(start.id)}, {"noise", start.state.text()}});
-  }
-  for (const JudgementAsk& each : ask.judgements) {
-    Json names = Json::array();
-    for (const CandidateId id : each.ids) names.push_back(candidate_name(id));
-    body["judgements"].push_back({{"judge", each.judge}, {"candidates", names}});
-  }
-  return {.wave = wave, .kind = "wave_started", .body = body.dump()};
-}
-
-Event winner_selected_event(const std::vector<Ranked>& ranking) {
-  Json order = Json::array();
-  for (const Ranked& each : ranking) {
-    Json entry{{"candidate", candidate_name(each.id)}, {"reward", each.reward}};
-    if (each.judge) entry["judge"] = *each.judge;
-    order.push_back(std::move(entry));
-  }
-  return {.kind = "winner_selected", .body = Json{{"order", order}}.dump()};
-}
+namespace {
 
 void check_options(const SessionOptions& options, const EngineCapabilities& engine,
                    std::size_t judges) {
@@ -73,25 +47,63 @@ std::string limits_text(const SessionOptions& options) {
   return fmt::format("{}", fmt::join(limits, ","));
 }
 
-[[noreturn]] void fail_ask(const Strategy& strategy, const std::string& what) {
-  fail_usage("session", "{} must ask for what can be done, but {}: report it to its author",
-             strategy.id(), what);
-}
+/// One of several engines of a wave: its candidates meet those of the others at barriers.
+class Share final : public SamplerCallback {
+ public:
+  Share(SamplerCallback& session, std::span<const Start> starts) : session_(session) {
+    for (const Start& start : starts) mine_.push_back(start.id);
+  }
+
+  int next_stop(int step) const override { return session_.next_stop(step); }
+  void restored(CandidateId id, const Cost& spent) override { session_.restored(id, spent); }
+  bool request_steps(CandidateId id, int from, int to) override {
+    return session_.request_steps(id, from, to);
+  }
+  bool stepped(CandidateId id, int step) override { return session_.stepped(id, step); }
+  void on_steps_done(CandidateId id, int step, const Cost& spent) override {
+    session_.on_steps_done(id, step, spent);
+  }
+  bool keep_state(CandidateId id, int step) const override { return session_.keep_state(id, step); }
+  std::optional<PreviewRequest> wants_preview(CandidateId id, int step) const override {
+    return session_.wants_preview(id, step);
+  }
+  void preview(CandidateId id, int step, DecodedFrames shown, const Cost& spent) override {
+    session_.preview(id, step, std::move(shown), spent);
+  }
+  std::vector<Assignment> resample_at(int step) override { return arrive(mine_, step); }
+  std::vector<Assignment> arrive(std::span<const CandidateId> ids, int step) override {
+    std::vector<Assignment> on = session_.arrive(ids, step);
+    mine_.clear();
+    for (const Assignment& each : on) mine_.push_back(each.id);
+    return on;
+  }
+  void finished(CandidateId id, FinishedVideo video, const Cost& spent) override {
+    session_.finished(id, std::move(video), spent);
+  }
+  void failed(CandidateId id, int step, Failure failure, const Cost& spent) override {
+    session_.failed(id, step, std::move(failure), spent);
+  }
+
+ private:
+  SamplerCallback& session_;
+  std::vector<CandidateId> mine_;
+};
 
 }  // namespace
 
 Session::Impl::Impl(Journal journal_, EngineCapabilities engine_, StrategyPtr strategy_,
-                    const std::vector<JudgePtr>& judges, SessionOptions options_)
-    : journal(std::move(journal_)),
-      engine(std::move(engine_)),
+                    const std::vector<JudgePtr>& judges_, SessionOptions options_)
+    : engine(std::move(engine_)),
       strategy(std::move(strategy_)),
       options(std::move(options_)),
-      judge_count(judges.size()),
-      judging(judges, {.capacity = options.queue_capacity,
-                       .overlap = options.overlap,
-                       .trace = options.trace}) {
+      judges(judges_),
+      journal(std::move(journal_)),
+      judging(judges, {.capacity = options.queue_capacity, .trace = options.trace}),
+      writer(kWriterCapacity) {
   on_stop.emplace(options.stop, std::function<void()>([this] { judging.stop(); }));
 }
+
+Session::Impl::~Impl() = default;
 
 Session::Session(const std::string& directory, EngineCapabilities engine, StrategyPtr strategy,
                  std::vector<JudgePtr> judges, SessionOptions options) {
@@ -117,7 +129,7 @@ Session::Session(const std::string& directory, EngineCapabilities engine, Strate
   if (known) {
     require_same_run(directory, project(journal.events()).settings, settings);
   } else {
-    journal.record({run_event(settings)});
+    journal.record({RunEvent{.body = settings}});
   }
   impl_ = std::make_unique<Impl>(std::move(journal), std::move(engine), std::move(strategy), judges,
                                  std::move(options));
@@ -127,240 +139,217 @@ Session::~Session() = default;
 
 const CostTotals& Session::ledger() const { return impl_->journal.ledger(); }
 
-/// A strategy's mistake would surface as a lost candidate or a wait without end.
-void Session::Impl::check(const Ask& ask) const {
-  std::set<CandidateId> fresh;
-  for (const NewTrajectory& start : ask.starts) {
-    if (start.id < 0 || trajectories.contains(start.id) || !fresh.insert(start.id).second) {
-      fail_ask(*strategy, fmt::format("{} is not a new candidate", candidate_name(start.id)));
-    }
+/// Every call begins so: what ended the run meanwhile is thrown, what judges said is recorded.
+void Session::Impl::enter(Lock& lock) {
+  if (broken) std::rethrow_exception(broken);
+  try {
+    judging.collect(lock, journal);
+  } catch (...) {
+    break_off(std::current_exception());
+    throw;
   }
-  int after = 0;
-  for (const int barrier : ask.barriers) {
-    if (barrier <= after || ask.lag < 0 || barrier + ask.lag >= engine.steps) {
-      fail_ask(*strategy, fmt::format("barriers {} with lag {} do not fit into {} steps",
-                                      fmt::join(ask.barriers, ","), ask.lag, engine.steps));
-    }
-    after = barrier + ask.lag;
-  }
-  if (!ask.barriers.empty() && !engine.previews) fail_ask(*strategy, "nobody shows previews");
-  // On an engine that runs them one after the other they would never meet.
-  if (!ask.barriers.empty() && ask.starts.size() > 1 &&
-      strategy->needs().scheduling == Scheduling::kSequential) {
-    fail_ask(*strategy, "candidates that meet at a barrier need an engine in lockstep");
-  }
-  if (!ask.judgements.empty() && (!ask.barriers.empty() || !strategy->needs().judgements)) {
-    fail_ask(*strategy, "judgements must be among its needs, and in a wave without barriers");
-  }
-  for (const JudgementAsk& each : ask.judgements) {
-    for (const CandidateId id : each.ids) {
-      const auto found = trajectories.find(id);
-      if (found == trajectories.end() || found->second.status != Status::kFinished ||
-          found->second.resampled || each.judge >= judge_count) {
-        fail_ask(*strategy, fmt::format("{} cannot be judged by judge {}", candidate_name(id),
-                                        each.judge + 1));
-      }
-    }
-  }
+  if (broken) std::rethrow_exception(broken);
 }
 
-/// What a process before this one has recorded of its end.
-void Session::Impl::restore(CandidateId id, Trajectory& t) {
-  const std::string name = candidate_name(id);
-  if (const EventKey* last = journal.last("steps_done", t.wave, id)) {
-    t.step = static_cast<int>(last->step);
-  }
-  if (const EventKey* last = journal.last("failed", t.wave, id)) {
-    const Json& body = *journal.find(*last);
-    t.status = Status::kFailed;
-    t.failure =
-        Failure{strictly_at<std::string>(body, "code"), strictly_at<std::string>(body, "sentence")};
-  } else if (const EventKey* stopped = journal.last("stopped", t.wave, id)) {
-    t.status = Status::kStopped;
-    t.failure = Failure{"budget", strictly_at<std::string>(*journal.find(*stopped), "sentence")};
-    exhausted = true;
-  } else if (journal.find(key("candidate", id, engine.steps)) != nullptr) {
-    for (const std::size_t j : wave->judges) {
-      t.judgements.push_back(key("judged", id, engine.steps, j));
-    }
-    const bool judged = std::all_of(t.judgements.begin(), t.judgements.end(),
-                                    [&](const EventKey& p) { return journal.find(p) != nullptr; });
-    // A judge sees what the engine made and not what a file kept of it: it is made again.
-    if (judged) {
-      t.status = Status::kFinished;
-    } else {
-      t.judgements.clear();
-    }
-  }
+void Session::Impl::break_off(std::exception_ptr error) {
+  if (!broken) broken = std::move(error);
+  changed.notify_all();
 }
 
-/// Tells the recorded barriers of this wave again. Returns those whose beginning is needed: the
-/// live ones and whom they descend from.
-std::set<CandidateId> Session::Impl::replay_tells() {
-  for (const int step : wave->barriers) {
-    const int effective = step + wave->lag;
-    const Json* told = journal.find({"barrier_decided", wave->index, "", effective});
-    if (told == nullptr) break;
-    Barrier barrier{wave->index, step, {}};
-    for (const Json& each : told->at("candidates")) {
-      const EventKey seen{"preview_judged", wave->index, strictly<std::string>(each, "candidate"),
-                          step, options.preview_judge};
-      for (const auto& [id, t] : trajectories) {
-        if (candidate_name(id) != seen.candidate) continue;
-        if (const auto result = recorded_result(journal, seen)) {
-          barrier.candidates.push_back({id, *result});
-        }
-      }
-    }
-    wave->recorded[effective] = apply(barrier, effective, strategy->tell(barrier));
-  }
-  std::set<CandidateId> needed;
-  for (const CandidateId id : live()) needed.insert(id);
-  for (auto each = wave->recorded.rbegin(); each != wave->recorded.rend(); ++each) {
-    std::erase_if(each->second,
-                  [&](const Assignment& assignment) { return !needed.contains(assignment.id); });
-    needed.clear();
-    for (const Assignment& assignment : each->second) needed.insert(assignment.parent);
-  }
-  return needed;
+/// All of this candidate's videos, or of all candidates, are written and recorded.
+void Session::Impl::wait_for_writer(Lock& lock, std::optional<CandidateId> id) {
+  changed.wait(lock, [&] {
+    return broken || std::none_of(writing.begin(), writing.end(),
+                                  [&](const auto& each) { return !id || each.first == *id; });
+  });
+  if (broken) std::rethrow_exception(broken);
 }
 
-std::vector<Start> Session::Impl::open_wave(const Ask& ask) {
-  check(ask);
-  wave = Wave{.index = waves++, .barriers = ask.barriers, .lag = ask.lag};
-  wave->preview = ask.preview.request;
-  for (std::size_t j = 0; j < judge_count && !ask.judges; ++j) wave->judges.push_back(j);
-  if (ask.judges) wave->judges = *ask.judges;
-  journal.record({wave_started_event(wave->index, ask)});
-  for (const NewTrajectory& start : ask.starts) {
-    Trajectory& t = trajectories[start.id];
-    t.wave = t.tell_wave = wave->index;
-    t.start = {start.id, options.condition, start.state, start.draft, start.label};
-    restore(start.id, t);
-  }
-  std::set<CandidateId> needed = replay_tells();
-  for (std::size_t i = 0; i < ask.judgements.size(); ++i) {
-    const JudgementAsk& each = ask.judgements[i];
-    wave->asked.push_back(each);
-    for (const CandidateId id : each.ids) {
-      Trajectory& t = trajectories.at(id);
-      const EventKey due{"judged", wave->index, candidate_name(id), engine.steps, each.judge};
-      if (journal.find(due) != nullptr) continue;
-      if (t.video) {
-        judging.submit(journal, due, t.video, options.condition);
-      } else {
-        wave->remakes[id] = due;
-        needed.insert(id);
-      }
-    }
-  }
-  std::vector<Start> starts;
-  for (const CandidateId id : needed) starts.push_back(trajectories.at(id).start);
-  wave->carried = std::move(needed);
-  return starts;
-}
+// ---- Tells
+// ---------------------------------------------------------------------------------------
 
-void Session::Impl::require_wave_is_over() const {
-  if (!wave || interrupted) return;
-  std::vector<std::string> lost;
-  for (const CandidateId id : live()) lost.push_back(candidate_name(id));
-  for (const auto& [id, key] : wave->remakes) lost.push_back(candidate_name(id));
-  if (lost.empty()) return;
-  fail("engine_broken", "session",
-       "{} must bring every candidate to its end or report its failure, but left {} behind: report "
-       "it to the engine's author",
-       engine.name, fmt::join(lost, ", "));
-}
-
-/// All ends that are due, in order. False where there were none, or the user interrupted.
-bool Session::Impl::tell_finished() {
-  std::vector<std::pair<std::int64_t, CandidateId>> due;
+/// All ends and judgements that are due, in order. False where there were none, or the user
+/// interrupted.
+bool Session::Impl::tell_ended(Lock& lock) {
+  std::map<std::pair<std::int64_t, CandidateId>, Finished> ends;
   for (const auto& [id, t] : trajectories) {
     const bool ended = t.status == Status::kFinished || t.status == Status::kFailed ||
                        t.status == Status::kStopped;
-    if (ended && !t.told) due.emplace_back(t.tell_wave, id);
+    if (ended && !t.told) ends[{t.wave, id}] = Finished{id, {}, t.failure};
   }
-  std::sort(due.begin(), due.end());
-  std::vector<Finished> tells;
-  for (const auto& [tell_wave, id] : due) {
-    Trajectory& t = trajectories.at(id);
-    Finished finished{id, {}, t.failure};
-    finished.results.resize(judge_count);
-    for (const EventKey& key : t.judgements) {
-      finished.results.at(key.judge) = judging.wait(journal, key);
+  for (auto& [place, finished] : ends) {
+    finished.results.resize(judges.size());
+    wait_for_writer(lock, finished.id);
+    for (const EventKey& key : trajectories.at(finished.id).judgements) {
+      finished.results.at(key.judge) = judging.wait(lock, journal, key);
       if (!finished.results.at(key.judge)) {
         interrupted = true;
         return false;
       }
     }
-    tells.push_back(std::move(finished));
   }
-  std::vector<Judged> judged;
-  for (std::size_t i = 0; wave && i < wave->asked.size(); ++i) {
-    const JudgementAsk& each = wave->asked[i];
-    Judged& answer = judged.emplace_back(wave->index, i, each.judge, each.ids);
-    for (const CandidateId id : each.ids) {
-      auto result = judging.wait(
-          journal, {"judged", wave->index, candidate_name(id), engine.steps, each.judge});
+  for (Judged& judged : asked) {
+    judged.results.clear();
+    for (const CandidateId id : judged.ids) {
+      auto result =
+          judging.wait(lock, journal,
+                       key_of<events::Judged>(judged.wave, candidate_name(id), engine.steps,
+                                              judged.judge, judged.index + 1));
       if (!result) {
         interrupted = true;
         return false;
       }
-      answer.results.push_back(*std::move(result));
+      judged.results.push_back(*std::move(result));
     }
   }
-  for (const Finished& finished : tells) {
+  auto next = asked.begin();
+  for (const auto& [place, finished] : ends) {
+    for (; next != asked.end() && next->wave < place.first; ++next) strategy->tell(*next);
     strategy->tell(finished);
     trajectories.at(finished.id).told = true;
   }
-  for (const Judged& each : judged) strategy->tell(each);
-  if (wave) wave->asked.clear();
-  return !tells.empty() || !judged.empty();
+  for (; next != asked.end(); ++next) strategy->tell(*next);
+  const bool told = !ends.empty() || !asked.empty();
+  asked.clear();
+  return told;
 }
 
+/// Files are told where the strategy has nothing else to do, before a certain ask: there a resumed
+/// run tells them again.
+bool Session::Impl::tell_arrivals() {
+  std::map<std::string, Arrived> newest;
+  std::vector<Arrived> due;
+  std::int64_t count = 0;
+  for (const events::Arrived* each : journal.all<events::Arrived>()) {
+    ++count;
+    newest[each->label] = {each->label, each->path, each->sha256};
+    if (each->ask == asks) due.push_back(newest[each->label]);
+  }
+  if (due.empty()) {
+    std::vector<RunEvent> events;
+    for (const Arrived& file : std::exchange(arrivals, {})) {
+      const auto then = newest.find(file.label);
+      if (then != newest.end() && then->second == file) continue;
+      newest[file.label] = file;
+      due.push_back(file);
+      events.push_back(
+          {.step = count++, .body = events::Arrived{asks, file.label, file.path, file.sha256}});
+    }
+    journal.record(events);
+  }
+  for (const Arrived& file : due) strategy->tell(file);
+  return !due.empty();
+}
+
+void Session::arrived(std::vector<Arrived> files) {
+  const Impl::Lock lock(impl_->mutex);
+  for (Arrived& file : files) impl_->arrivals.push_back(std::move(file));
+}
+
+// ---- Waves and the end
+// ---------------------------------------------------------------------------
+
 std::vector<Start> Session::next_wave() {
-  const std::scoped_lock lock(impl_->mutex);
-  impl_->require_wave_is_over();
+  Impl::Lock lock(impl_->mutex);
+  Impl& s = *impl_;
   for (;;) {
-    impl_->interrupted = impl_->interrupted || impl_->options.stop.stop_requested();
-    if (impl_->interrupted) return {};
-    impl_->judging.collect(impl_->journal);
-    const Ask ask = impl_->strategy->ask();
-    if (ask.empty() || (impl_->exhausted && !ask.starts.empty())) {
-      if (!impl_->tell_finished() || !ask.empty()) return {};
+    s.enter(lock);
+    if (s.stopping()) {
+      s.interrupted = true;
+      return {};
+    }
+    if (s.wave) {
+      std::vector<Start> starts = s.next_group();
+      if (starts.empty() && !s.wave->retry.empty()) starts = s.reopen();
+      if (!starts.empty()) return starts;
+      s.require_wave_is_over();
+    }
+    if (s.asks == 0 || s.idle) {
+      if (!s.tell_arrivals() && s.idle) return {};
+      s.idle = false;
+    }
+    const Ask ask = s.strategy->ask();
+    ++s.asks;
+    const bool over = s.exhausted && !ask.starts.empty();
+    if (!ask.empty() && !over) {
+      std::vector<Start> starts = s.open_wave(lock, ask);
+      if (!starts.empty()) return starts;
       continue;
     }
-    std::vector<Start> starts = impl_->open_wave(ask);
-    if (!starts.empty()) return starts;
+    const bool told = s.tell_ended(lock);
+    if (over || s.interrupted) return {};
+    s.idle = !told;
   }
 }
 
-Outcome Session::finish() {
-  const std::scoped_lock lock(impl_->mutex);
-  Journal& journal = impl_->journal;
-  const bool complete = !impl_->interrupted;
-  const auto note = [&](const char* kind, const char* unit, double amount) {
-    if (amount > 0) journal.note({.kind = kind, .body = Json{{unit, amount}}.dump()});
-  };
-  note("waited", "seconds", impl_->judging.waited_seconds());
-  note("redone", "forwards", std::exchange(impl_->redone_forwards, 0));
+Outcome Session::Impl::finish(Lock& lock) {
+  enter(lock);
+  wait_for_writer(lock);
+  const bool complete = !stopping() && !interrupted;
+  if (judging.waited_seconds() > noted_seconds) {
+    journal.note({.body = events::Waited{judging.waited_seconds() - noted_seconds}});
+    noted_seconds = judging.waited_seconds();
+  }
+  if (redone_forwards > 0) {
+    journal.note({.body = events::Redone{std::exchange(redone_forwards, 0)}});
+  }
   if (!complete) return {project(journal.events()), false};
-  journal.record({winner_selected_event(impl_->strategy->ranking())});
+  events::WinnerSelected selected;
+  for (const Ranked& each : strategy->ranking()) {
+    const auto t = trajectories.find(each.id);
+    if (t == trajectories.end() || t->second.status != Status::kFinished || t->second.draft) {
+      fail_usage("session",
+                 "{} must rank finished candidates and no drafts, but ranks {}: report it to its "
+                 "author",
+                 strategy->id(), candidate_name(each.id));
+    }
+    selected.order.push_back({candidate_name(each.id), each.reward, each.judge});
+  }
+  journal.record({{.wave = waves, .body = selected}});
   const RunView view = project(journal.events());
   write_best(journal.directory(), view);
-  journal.record({finished_event(view.winner)});
+  journal.record({{.wave = waves, .candidate = view.winner, .body = events::Finished{}}});
   return {project(journal.events()), true};
 }
 
+Outcome Session::finish() {
+  Impl::Lock lock(impl_->mutex);
+  return impl_->finish(lock);
+}
+
 Outcome Session::run(Engine& engine) {
-  if (engine.capabilities().id != impl_->engine.id) {
+  Engine* const one = &engine;
+  return run({&one, 1});
+}
+
+Outcome Session::run(std::span<Engine* const> engines) {
+  for (const Engine* engine : engines) {
+    if (engine->capabilities().id == impl_->engine.id) continue;
     fail_usage("session", "engine must be {}, as the session was made for, but got {}",
-               impl_->engine.id, engine.capabilities().id);
+               impl_->engine.id, engine->capabilities().id);
   }
   for (;;) {
     const std::vector<Start> wave = next_wave();
     if (wave.empty()) return finish();
-    engine.run(wave, *this);
+    if (engines.size() == 1) {
+      engines.front()->run(wave, *this);
+      continue;
+    }
+    std::vector<std::vector<Start>> shares(engines.size());
+    for (std::size_t i = 0; i < wave.size(); ++i) shares[i % shares.size()].push_back(wave[i]);
+    std::vector<std::jthread> threads;
+    for (std::size_t i = 0; i < shares.size() && !shares[i].empty(); ++i) {
+      threads.emplace_back([this, engine = engines[i], &share = shares[i]] {
+        Share callback(*this, share);
+        try {
+          engine->run(share, callback);
+        } catch (...) {
+          const Impl::Lock lock(impl_->mutex);
+          impl_->break_off(std::current_exception());
+        }
+      });
+    }
+    threads.clear();  // joins
   }
 }
 

@@ -155,7 +155,7 @@ TEST_F(RunStoreFaultTest, ALaterSchemaIsRefused) {
   make_run(1);
   sqlite3* database = nullptr;
   ASSERT_EQ(sqlite3_open((run_ + "/run.sqlite").c_str(), &database), SQLITE_OK);
-  ASSERT_EQ(sqlite3_exec(database, "PRAGMA user_version = 2", nullptr, nullptr, nullptr),
+  ASSERT_EQ(sqlite3_exec(database, "PRAGMA user_version = 1", nullptr, nullptr, nullptr),
             SQLITE_OK);
   sqlite3_close(database);
   EXPECT_EQ(code_of([&] { RunStore::open(run_); }), "run_foreign");

@@ -51,7 +51,7 @@ TEST_F(SessionFilesTest, TheReportShowsHowTheyWereMade) {
   write_report(run_, view);
   const std::string page = read_file(run_ + "/report.html");
   for (const TrajectoryRecord& trajectory : view.trajectories) {
-    const std::string row = "<th scope=\"row\">" + trajectory.id + "</th><td>" + trajectory.noise;
+    const std::string row = "<th scope=\"row\">" + trajectory.id + "</th><td>" + trajectory.start;
     EXPECT_NE(page.find(row), std::string::npos) << trajectory.id;
   }
   EXPECT_NE(page.find("dropped at step 5"), std::string::npos);

@@ -111,7 +111,7 @@ class SessionFixture : public StoreFixture {
   /// The noise of the winner: what a candidate is, whatever its number.
   static std::string winning_noise(const RunView& view) {
     for (const TrajectoryRecord& trajectory : view.trajectories) {
-      if (trajectory.id == view.winner) return trajectory.noise;
+      if (trajectory.id == view.winner) return trajectory.state;
     }
     return "";
   }

@@ -63,7 +63,7 @@ TEST_P(SessionResumeTest, KilledAfterAnyEventItEndsTheSame) {
     EXPECT_EQ(outcome.view.ledger.judgements, expected.ledger.judgements);
     const std::vector<Event> before(events.begin(),
                                     events.begin() + static_cast<std::ptrdiff_t>(kept));
-    EXPECT_EQ(again.forwards, expected.ledger.forwards - project_costs(before).forwards +
+    EXPECT_EQ(again.forwards, expected.ledger.forwards - project_costs(decode(before)).forwards +
                                   outcome.view.ledger.redone_forwards)
         << "what ran is either new or said to be done again";
     if (kept == events.size()) EXPECT_EQ(again.forwards, 0) << "a finished run makes nothing";
