@@ -236,6 +236,7 @@ std::vector<Start> Session::Impl::reopen() {
   Wave& w = *wave;
   w.retry.clear();
   w.arrived.clear();
+  w.passed.clear();
   w.deciding = false;
   std::set<CandidateId> needed;
   for (const CandidateId id : live()) needed.insert(id);

@@ -265,7 +265,7 @@ TEST_F(SessionTest, ABrokenJudgeEndsTheRunForNow) {
   int judged = 0;
   const auto judge = std::make_shared<testing::FakeJudge>(
       [&](std::span<const Request> requests, const std::stop_token&) {
-        if (++judged == 3) throw Error("out_of_memory", "run", "no memory");
+        if (++judged == 3) throw Error("checkpoint_corrupt", "run", "no weights");
         return std::vector<Result>(requests.size(),
                                    testing::judgement(requests[0].video->info().fps.value()));
       });
@@ -274,7 +274,7 @@ TEST_F(SessionTest, ABrokenJudgeEndsTheRunForNow) {
     SyntheticEngine engine;
     return run(run_, engine, best_of_n({.seeds = seeds}), {}, {judge});
   };
-  EXPECT_EQ(code_of([&] { attempt(); }), "out_of_memory");
+  EXPECT_EQ(code_of([&] { attempt(); }), "checkpoint_corrupt");
   const Outcome outcome = attempt();
   EXPECT_TRUE(outcome.complete);
   // Whether the fourth was judged before the run heard of the third's failure is chance.

@@ -154,7 +154,11 @@ class SyntheticEngine final : public Engine {
 
   void leg(const Trajectory& t, int from, int to, SamplerCallback& callback) {
     if (!callback.request_steps(t.id, from, to)) return;
-    before_leg(t.seed, from);
+    try {
+      before_leg(t.seed, from);
+    } catch (const Error& error) {
+      return callback.failed(t.id, from, {error.code(), error.what()}, {});
+    }
     const auto broken = breaks.find(t.seed);
     if (broken != breaks.end() && broken->second > from && broken->second <= to) {
       forwards += 2 * (broken->second - from);
