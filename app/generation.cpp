@@ -11,7 +11,7 @@ namespace bestreel::app {
 namespace {
 
 StrategyContext strategy_context(const RunConfig& config, int steps, const RunSettings& settings) {
-  return {.seeds = seeds_of(config),
+  return {.seeds = steps == 0 ? std::vector<std::uint64_t>{} : seeds_of(config),
           .steps = steps,
           .judges = settings.judges.size(),
           .selection = {settings.combination, settings.weights},
@@ -50,6 +50,8 @@ std::vector<std::uint64_t> seeds_of(const RunConfig& config) {
 }
 
 const StrategyRegistration& strategy_registration(const RunConfig& config) {
+  // A command without the option has what its fallback is elsewhere.
+  if (!config.values.has("strategy")) return registry().strategies.front();
   const std::string name = config.values.text("strategy");
   for (const StrategyRegistration& strategy : registry().strategies) {
     if (strategy.name == name) return strategy;
@@ -82,20 +84,23 @@ std::unique_ptr<Session> open_session(const RunConfig& config, const std::string
                                       const EngineCapabilities& engine,
                                       const std::vector<JudgePtr>& judges, std::stop_token stop,
                                       Trace* trace, const std::string& command,
-                                      const std::string& versions) {
+                                      const std::string& versions,
+                                      std::function<void(const std::string&)> judged) {
   const OptionValues& values = config.values;
   SessionOptions options;
   options.settings = settings_of(config, judges);
   options.settings.command = command;
   if (!versions.empty()) options.settings.versions += "; " + versions;
   options.condition = {values.text("prompt"), values.text("negative-prompt")};
-  options.keep = mp4_sink(directory, {{"prompt", options.condition.prompt}});
+  const bool files = engine.steps == 0;
+  if (!files) options.keep = mp4_sink(directory, {{"prompt", options.condition.prompt}});
   if (values.flag("lossless"))
     options.lossless_sink = lossless_sink(directory, {{"prompt", options.condition.prompt}});
-  options.overlap = overlap_of(config);
+  options.overlap = files || overlap_of(config);
   options.max_forwards = values.real("max-forwards", 0);
   options.max_seconds = values.real("max-seconds", 0);
   options.stop = std::move(stop);
+  options.judged = std::move(judged);
   options.trace = trace;
   StrategyPtr strategy = make_strategy(config, engine.steps, options.settings);
   return std::make_unique<Session>(directory, engine, std::move(strategy), judges,

@@ -1,8 +1,9 @@
-// From a config to an engine, a strategy and a session: what `generate`, `resume`, `replay` and the
+// From a config to an engine, a strategy and a session: what `rank`, `generate`, `replay` and the
 // hosts' C interface have in common.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <stop_token>
 #include <string>
@@ -33,12 +34,14 @@ StrategyPtr make_strategy(const RunConfig& config, int steps, const RunSettings&
 bool overlap_of(const RunConfig& config);
 
 /// A session over `judges` in `directory`. `command`: RunSettings::command, empty for a host's run;
-/// `versions`: of the host, added to ours. Errors: those of Session, of the strategy, UsageError.
+/// `versions`: of the host, added to ours; `judged`: SessionOptions::judged. Errors: those of
+/// Session, of the strategy, UsageError.
 std::unique_ptr<Session> open_session(const RunConfig& config, const std::string& directory,
                                       const EngineCapabilities& engine,
                                       const std::vector<JudgePtr>& judges,
                                       std::stop_token stop = {}, Trace* trace = nullptr,
                                       const std::string& command = "",
-                                      const std::string& versions = "");
+                                      const std::string& versions = "",
+                                      std::function<void(const std::string&)> judged = {});
 
 }  // namespace bestreel::app

@@ -5,7 +5,7 @@
 
 #include "app/machine.h"
 #include "core/base/fail.h"
-#include "plugin/cascade.h"
+#include "plugin/strategies/cascade.h"
 #ifdef BESTREEL_WITH_TORCH
 #include "core/nn/device.h"
 #endif
@@ -20,14 +20,6 @@ void check_device(const std::string& device) {
   if (device != "cpu")
     fail_usage("device", "device must be cpu in a build without libtorch, but got {}", device);
 #endif
-}
-
-const StrategyRegistration* strategy_of(const RunConfig& config) {
-  const std::string name = config.values.text("strategy");
-  for (const StrategyRegistration& strategy : registry().strategies) {
-    if (strategy.name == name) return &strategy;
-  }
-  return nullptr;
 }
 
 std::vector<double> weights_of(const RunConfig& config, std::size_t judges) {
@@ -68,11 +60,7 @@ const JudgeRegistration& judge_registration(const std::string& op, const std::st
 }
 
 std::vector<int> cascade_of(const RunConfig& config, std::size_t judges) {
-  if (!config.values.has("cascade")) {
-    const StrategyRegistration* strategy = strategy_of(config);
-    return strategy != nullptr && strategy->usual_cascade ? strategy->usual_cascade(judges)
-                                                          : std::vector<int>{};
-  }
+  if (!config.values.has("cascade")) return {};
   for (const char* other : {"combine", "judge-weights"}) {
     if (config.values.has(other)) {
       fail_usage(config.op,

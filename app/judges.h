@@ -12,7 +12,7 @@ namespace bestreel::app {
 /// The one that --judge SPEC means. UsageError "[op]": none does.
 const JudgeRegistration& judge_registration(const std::string& op, const std::string& spec);
 
-/// --cascade, or what the strategy does without it; empty: all judges judge all. UsageError for
+/// --cascade; empty: all judges judge all. UsageError for
 /// counts that do not fit the judges, and beside --combine or --judge-weights.
 std::vector<int> cascade_of(const RunConfig& config, std::size_t judges);
 

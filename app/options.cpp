@@ -180,8 +180,10 @@ void add_combining(std::vector<OptionSpec>& options) {
 
 void add_strategies(std::vector<OptionSpec>& options) {
   const std::vector<std::string> names = strategy_names();
-  add(options,
-      choice(option(kChoice, kSearch, "strategy", "S", one_of(names), names.front()), names));
+  OptionSpec strategy =
+      choice(option(kChoice, kSearch, "strategy", "S", one_of(names), names.front()), names);
+  strategy.hint = "; judges that judge one after the other are --cascade K,...";
+  add(options, std::move(strategy));
   for (const StrategyRegistration& strategy : registry().strategies)
     add_group(options, strategy.options, kSearch);
 }

@@ -10,95 +10,31 @@
 #include "app/prompts.h"
 #include "cli/command.h"
 #include "cli/interrupt.h"
-#include "cli/table.h"
+#include "cli/run.h"
 #include "cli/terminal.h"
 #include "core/base/fail.h"
 #include "core/base/file.h"
 #include "plugin/replay.h"
-#include "plugin/runs/cascade_view.h"
-#include "plugin/session.h"
+#include "plugin/runs/run_view.h"
 #include "plugin/video_sink.h"
 
 namespace bestreel::cli {
 namespace fs = std::filesystem;
 namespace {
 
-void print_ledger(std::ostream& out, const CostTotals& ledger) {
-  out << fmt::format("{:g} denoiser forwards in {}, {} decodes in {}, {} judgements in {}",
-                     ledger.forwards, duration_text(ledger.denoise_seconds),
-                     ledger.decodes + ledger.previews,
-                     duration_text(ledger.decode_seconds + ledger.preview_seconds),
-                     ledger.judgements, duration_text(ledger.judge_seconds));
-  if (ledger.judge_seconds > 0)
-    out << fmt::format(", {:.0f} % of the judging hidden", 100 * ledger.hidden_share());
-  out << "\n";
-}
-
-/// One prompt into one directory.
-int run_one(const app::Job& job, Engine& engine, const std::vector<JudgePtr>& judges,
-            std::stop_token stop, bool json) {
-  const RunConfig& config = job.config;
-  const std::string& out = job.directory;
-  const int top = static_cast<int>(config.values.integer("top", 0));
-  std::unique_ptr<Trace> trace;
-  if (config.values.has("trace")) trace = std::make_unique<Trace>(config.values.text("trace"));
-  const std::unique_ptr<Session> opened =
-      app::open_session(config, out, engine.capabilities(), judges, stop, trace.get(), config.op);
-  Session& session = *opened;
-  const Outcome outcome = session.run(engine);
-  if (trace) trace->close();
-  write_report(out, outcome.view, {.command = app::command_line(config)});
-  std::ostream& note = json ? std::cerr : std::cout;
-  if (json) {
-    std::cout << export_run(outcome.view, ExportFormat::kJsonl);
-    if (!outcome.view.settings.keep.empty()) std::cout << cascade_json(outcome.view) << "\n";
-  } else {
-    std::cout << ranking_table(outcome.view, top) << cascade_table(outcome.view, top);
-    if (!outcome.view.winner.empty()) std::cout << "\n" << winner_sentence(outcome.view) << "\n";
-  }
-  print_ledger(note, session.ledger());
-  note << "\nreport: " << printable((fs::path(out) / "report.html").string()) << "\n";
-  std::cout.flush();
-  if (!outcome.complete) {
-    note << "interrupted: `bestreel resume " << printable(out) << "` goes on\n";
-    return kInterrupted;
-  }
-  int code = outcome.view.winner.empty() ? kFailed : kDone;
-  std::size_t lost = 0;
-  for (const TrajectoryRecord& trajectory : outcome.view.trajectories) {
-    if (trajectory.end == TrajectoryRecord::End::kFailed) {
-      std::cerr << fmt::format("{} failed: {}\n", trajectory.id, printable(trajectory.reason));
-      code = kFailed;
-      ++lost;
-    }
-  }
-  if (lost > 0 && lost == outcome.view.trajectories.size()) {
-    std::cerr << fmt::format(
-        "[generate] none of the {} candidates could be made: what all fail of is the checkpoint, "
-        "the machine or a setting, not a seed\n",
-        lost);
-  }
-  for (const Candidate& candidate : outcome.view.candidates) {
-    for (const auto& result : candidate.results) {
-      if (result && failed(*result)) code = kFailed;
-    }
-  }
-  return code;
-}
-
 int generate(const RunConfig& config, const std::vector<app::Job>& jobs, bool json) {
   const std::vector<JudgePtr> judges = app::make_judges(app::obey_memory(config, {}, 0));
   const std::unique_ptr<Engine> engine = app::make_engine(config);
   Interrupt interrupt;
   if (jobs.size() == 1 && jobs[0].id.empty())
-    return run_one(jobs[0], *engine, judges, interrupt.token(), json);
+    return drive(jobs[0].config, jobs[0].directory, *engine, judges, interrupt, {.json = json});
   int code = kDone;
   std::vector<std::string> failures;
   for (const app::Job& job : jobs) {
     if (!json)
       std::cout << bold(printable(job.id + ": " + job.config.values.text("prompt"))) << "\n";
     try {
-      const int one = run_one(job, *engine, judges, interrupt.token(), json);
+      const int one = drive(job.config, job.directory, *engine, judges, interrupt, {.json = json});
       if (one == kInterrupted) return one;
       if (one != kDone) {
         code = kFailed;

@@ -3,6 +3,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "app/files.h"
 #include "app/generation.h"
 #include "app/machine.h"
 #include "app/memory.h"
@@ -10,7 +11,6 @@
 #include "cli/terminal.h"
 #include "core/base/fail.h"
 #include "core/nn/rates.h"
-#include "plugin/ranking.h"
 
 namespace bestreel::cli {
 namespace {
@@ -129,7 +129,7 @@ int run_plan(const RunConfig& config) {
   }
   const std::int64_t memory =
       values.integer("memory", static_cast<std::int64_t>(app::usable_memory()));
-  const std::vector<std::string> videos = expand_videos(values.list<std::string>("video"));
+  const std::vector<std::string> videos = app::expand_videos(values.list<std::string>("video"));
   const VideoInfo video = videos.empty() ? app::asked_video(config) : app::largest_video(videos);
   const Planned planned =
       app::plan_of(config, memory, video,

@@ -1,136 +1,26 @@
 // `bestreel rank`, `bestreel resume`, `bestreel export`: one run, begun, continued, written out.
 #include <algorithm>
-#include <chrono>
 #include <filesystem>
+#include <functional>
 #include <iostream>
-#include <map>
-#include <optional>
 #include <set>
 #include <utility>
 
+#include "app/files.h"
 #include "app/judges.h"
 #include "app/memory.h"
 #include "cli/command.h"
 #include "cli/interrupt.h"
-#include "cli/table.h"
-#include "cli/terminal.h"
+#include "cli/run.h"
 #include "core/base/fail.h"
-#include "core/base/file.h"
-#include "plugin/ranking.h"
-#include "plugin/runs/cascade_view.h"
+#include "plugin/runs/run_store.h"
+#include "plugin/runs/run_view.h"
 
 namespace bestreel::cli {
 namespace fs = std::filesystem;
 namespace {
 
-struct Output {
-  int top = 0;
-  bool json = false;
-  ReportOptions report;
-};
-
-/// Size and time of a file: a cheap sign that it has changed.
-struct Stamp {
-  std::uintmax_t size = 0;
-  fs::file_time_type time;
-  friend bool operator==(const Stamp&, const Stamp&) = default;
-};
-
-std::optional<Stamp> stamp_of(const std::string& path) {
-  std::error_code error;
-  Stamp stamp{fs::file_size(path, error), {}};
-  if (!error) stamp.time = fs::last_write_time(path, error);
-  return error ? std::nullopt : std::optional(stamp);
-}
-
-/// Files that have come to rest: equal stamps in two looks, and not reported before.
-class Arrivals {
- public:
-  explicit Arrivals(const std::vector<std::string>& known) {
-    for (const std::string& path : known) {
-      if (const auto stamp = stamp_of(path)) taken_[path] = *stamp;
-    }
-  }
-
-  std::vector<std::string> look(const std::vector<std::string>& files) {
-    std::vector<std::string> arrived;
-    for (const std::string& path : files) {
-      const std::optional<Stamp> stamp = stamp_of(path);
-      if (!stamp) continue;
-      const auto taken = taken_.find(path);
-      if (taken != taken_.end() && taken->second == *stamp) continue;
-      const auto seen = seen_.find(path);
-      if (seen != seen_.end() && seen->second == *stamp) {
-        arrived.push_back(path);
-        taken_[path] = *stamp;
-      }
-      seen_[path] = *stamp;
-    }
-    return arrived;
-  }
-
- private:
-  std::map<std::string, Stamp> taken_, seen_;
-};
-
-void print_outcome(const std::string& directory, const RunView& view, const Output& output,
-                   bool complete) {
-  if (output.json) {
-    std::cout << export_run(view, ExportFormat::kJsonl);
-    if (!view.settings.keep.empty()) std::cout << cascade_json(view) << "\n";
-  } else {
-    std::cout << ranking_table(view, output.top) << cascade_table(view, output.top);
-  }
-  std::cout.flush();
-  std::ostream& note = output.json ? std::cerr : std::cout;
-  if (!view.winner.empty() && !output.json) note << "\n" << winner_sentence(view) << "\n";
-  const fs::path folder(directory);
-  note << "\nreport: " << printable((folder / "report.html").string()) << "\n";
-  if (!complete) {
-    note << "stopped before all were judged: `bestreel resume " << printable(directory)
-         << "` goes on\n";
-  }
-}
-
-int exit_code(const RunView& view, bool complete) {
-  if (!complete) return kInterrupted;
-  for (const Candidate& candidate : view.candidates) {
-    for (const auto& result : candidate.results) {
-      if (result ? failed(*result) : candidate.dropped.empty()) return kFailed;
-    }
-  }
-  return kDone;
-}
-
-/// Judges what is pending, writes what a run leaves, prints it. `watch`: the paths to go on looking
-/// at; empty: once.
-int run_ranking(Ranking& ranking, const std::string& directory, const Output& output,
-                const std::vector<std::string>& watch) {
-  Interrupt interrupt;
-  Progress progress("judging");
-  const auto judge = [&] {
-    const bool complete = ranking.judge_pending(
-        interrupt.token(), [&](std::size_t done, std::size_t total, const std::string& name) {
-          progress.update(done, total, name);
-        });
-    progress.clear();
-    const RunView& view = ranking.finish(output.report);
-    print_outcome(directory, view, output, complete);
-    return complete;
-  };
-  std::vector<std::string> known;
-  for (const Candidate& candidate : ranking.view().candidates) known.push_back(candidate.path);
-  Arrivals arrivals(known);
-
-  bool complete = known.empty() || judge();
-  if (!watch.empty()) std::cerr << "watching for new videos, Ctrl-C ends\n";
-  while (!watch.empty() && !interrupt.wait(0.5)) {
-    const std::vector<std::string> arrived = arrivals.look(expand_videos(watch));
-    if (!arrived.empty() && ranking.take_in(arrived) > 0) complete = judge();
-  }
-  // A watch has no other end than Ctrl-C: it is then no interruption.
-  return exit_code(ranking.view(), complete);
-}
+using app::expand_videos;
 
 void refuse_out_inside(const std::string& op, const std::string& out,
                        const std::vector<std::string>& inputs) {
@@ -148,30 +38,42 @@ void refuse_out_inside(const std::string& op, const std::string& out,
 /// The same videos, in whatever order.
 bool same_videos(const RunView& view, const std::vector<std::string>& files) {
   std::set<std::string> then, now(files.begin(), files.end());
-  for (const Candidate& candidate : view.candidates) then.insert(candidate.path);
+  for (const events::Arrived& file : view.arrived) then.insert(file.path);
   return then == now;
 }
 
-Output output_of(const RunConfig& config) {
-  return {.top = static_cast<int>(config.values.integer("top", 0)),
-          .json = config.values.flag("json"),
-          .report = {.single_file = config.values.flag("single-file"),
-                     .command = app::command_line(config)}};
+/// `view`: of the run that is gone on with; empty: it begins. `files`: as they are now, that are to
+/// be taken in. `watched`: folders and files where more may come.
+int rank(const RunConfig& config, const std::string& directory, const RunView& view,
+         const std::vector<JudgePtr>& judges, const std::vector<std::string>& files,
+         const std::vector<std::string>& watched, bool json) {
+  app::Arrivals arrivals(view.arrived);
+  const std::vector<Arrived> first = arrivals.take_in(files);
+  Interrupt interrupt;
+  const auto more = [&]() -> std::vector<Arrived> {
+    while (!interrupt.wait(0.5)) {
+      std::vector<Arrived> arrived = arrivals.look(expand_videos(watched));
+      if (!arrived.empty()) return arrived;
+    }
+    return {};  // a watch has no other end than Ctrl-C: it is then no interruption
+  };
+  app::FilesEngine engine;
+  return drive(config, directory, engine, judges, interrupt,
+               {.json = json,
+                .top = static_cast<int>(config.values.integer("top", 0)),
+                .files = first,
+                .more = watched.empty() ? std::function<std::vector<Arrived>()>{} : more});
 }
 
 /// Goes on with a run of `rank`: the videos are the run's own.
 int rank_again(RunConfig config, const std::string& directory, const RunView& view, bool json) {
   std::vector<std::string> files;
-  for (const Candidate& candidate : view.candidates) files.push_back(candidate.path);
+  for (const events::Arrived& file : view.arrived) files.push_back(file.path);
   config.values.set("video", files);
   config.values.set("out", directory);
-  std::vector<JudgePtr> judges =
+  const std::vector<JudgePtr> judges =
       app::make_judges(app::obey_memory(config, app::largest_video(files), files.size()));
-  const RunSettings settings = app::settings_of(config, judges);
-  Ranking ranking = Ranking::resume(directory, settings, std::move(judges));
-  Output output = output_of(config);
-  output.json = json;
-  return run_ranking(ranking, directory, output, {});
+  return rank(config, directory, view, judges, {}, {}, json);
 }
 
 }  // namespace
@@ -190,35 +92,33 @@ int run_rank(const RunConfig& config) {
     fail_usage(config.op, "{} holds no video: pass a folder with videos, or video files",
                fmt::join(inputs, ", "));
   }
-  std::vector<JudgePtr> judges = app::make_judges(
+  const std::vector<JudgePtr> judges = app::make_judges(
       app::obey_memory(config, app::largest_video(files),
                        watch ? std::max<std::size_t>(8, files.size()) : files.size()));
-  const RunSettings settings = app::settings_of(config, judges);
-  const std::vector<std::string> watched = watch ? inputs : std::vector<std::string>{};
-
-  if (!RunStore::exists(out)) {
-    Ranking ranking = Ranking::start(out, settings, files, std::move(judges));
-    return run_ranking(ranking, out, output_of(config), watched);
+  RunView then;
+  if (RunStore::exists(out)) {
+    then = project(RunStore::open_read_only(out).events());
   }
-  Ranking ranking = Ranking::resume(out, settings, std::move(judges));
-  if (!watch && !same_videos(ranking.view(), files)) {
+  // A run that was killed before its files were recorded has none yet.
+  const bool begun = !then.arrived.empty();
+  if (begun && !watch && !same_videos(then, files)) {
     fail("run_mismatch", "rank",
          "{} holds a run over other videos: choose another --out, or go on "
          "with it by `bestreel resume {}`",
          out, out);
   }
-  if (watch) ranking.take_in(files);
-  return run_ranking(ranking, out, output_of(config), watched);
+  // Without --watch a file that has changed under a run is not taken in anew.
+  return rank(config, out, then, judges, begun && !watch ? std::vector<std::string>{} : files,
+              watch ? inputs : std::vector<std::string>{}, config.values.flag("json"));
 }
 
 int run_resume(const RunConfig& config) {
   const std::string directory = app::required_text(config, "directory", "DIR");
   const RunView view = project(RunStore::open_read_only(directory).events());
   const RunSettings& settings = view.settings;
-  if (settings.command.empty()) {
+  if (settings.command.empty() || (settings.command == "rank" && view.arrived.empty()))
     fail("run_empty", "resume",
          "{} holds a run that had not begun: repeat the command that made it", directory);
-  }
   const bool json = config.values.flag("json");
   const RunConfig then = app::stored_config(directory, settings.command, settings.recipe,
                                             settings.place, config.values);

@@ -62,12 +62,19 @@ struct EngineCapabilities {
   bool stochastic() const { return stochastic_until > 0; }
 };
 
+/// A finished video that is a file already: it is judged where it lies, and nothing is copied.
+struct FileReference {
+  std::string path;    ///< absolute
+  std::string sha256;  ///< what it was when it arrived, hexadecimal; empty: it was unreadable
+};
+
 struct Start {
   CandidateId id = 0;
   Condition condition;
   State state = Noise::seed(0);  ///< where it begins: evaluate() makes it; unused by finished files
   bool draft = false;            ///< the cheaper trajectory; its `forwards` say how much cheaper
   std::string label;             ///< of a finished file: Arrived::label; else empty
+  FileReference file;            ///< the file that it is, of an engine of such
 };
 
 /// After a barrier at `step`: trajectory `id` goes on from `parent`'s state. parent == id: simply
@@ -103,12 +110,6 @@ struct PreviewRequest {
 
 /// A video, or why there is none: what could not be decoded is that candidate's Failure.
 using DecodedFrames = std::variant<VideoPtr, Failure>;
-
-/// A finished video that is a file already: it is judged where it lies, and nothing is copied.
-struct FileReference {
-  std::string path;    ///< absolute
-  std::string sha256;  ///< what it was when it arrived, hexadecimal; empty: it was unreadable
-};
 
 using FinishedVideo = std::variant<VideoPtr, FileReference>;
 

@@ -198,8 +198,8 @@ OptionValue parse_option(const std::string& op, const OptionSpec& spec,
       return true;
     case OptionKind::kChoice:
       if (std::find(spec.choices.begin(), spec.choices.end(), text) == spec.choices.end())
-        fail_usage(op, "{} must be {}, but got {}{}", spec.name, one_of(spec.choices),
-                   text.empty() ? "nothing" : text, did_you_mean(text, spec.choices));
+        fail_usage(op, "{} must be {}, but got {}{}{}", spec.name, one_of(spec.choices),
+                   text.empty() ? "nothing" : text, did_you_mean(text, spec.choices), spec.hint);
       return text;
     case OptionKind::kInteger:
       return checked_number<std::int64_t>(op, spec, text);

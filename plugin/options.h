@@ -55,6 +55,7 @@ struct OptionSpec {
   std::string group;     ///< heading of the help; empty: "Options"
   std::string fallback;  ///< the value without the option, as a user would write it; empty: none
   std::vector<std::string> choices = {};
+  std::string hint = {};  ///< after the refusal of a word that is none of them
   double low = -std::numeric_limits<double>::infinity();  ///< of every number; inclusive
   double high = std::numeric_limits<double>::infinity();
   bool above = false;                      ///< `low` itself is refused

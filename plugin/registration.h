@@ -78,7 +78,7 @@ struct DecoratorRegistration {
 // ---- Strategies --------------------------------------------------------------------------------
 struct StrategyContext {
   std::vector<std::uint64_t> seeds;  ///< one candidate each
-  int steps = 0;                     ///< EngineCapabilities::steps
+  int steps = 0;                     ///< EngineCapabilities::steps; 0: files in place of seeds
   std::size_t judges = 1;
   Selection selection;
   std::vector<int> cascade;  ///< --cascade K,...; empty: not given
@@ -95,8 +95,6 @@ struct StrategyRegistration {
   std::string summary;  ///< one line of the help
   std::vector<OptionSpec> options;
   bool cascades = false;  ///< takes --cascade
-  /// Its own --cascade where none is given and there are so many judges; empty: none.
-  std::function<std::vector<int>(std::size_t judges)> usual_cascade = nullptr;
   std::function<StrategyPtr(const OptionValues&, const StrategyContext&)> make;
   std::function<StrategyResources(const OptionValues&, const StrategyContext&)> resources;
 };

@@ -40,7 +40,7 @@ struct SessionOptions {
   /// (theirs).
   RunSettings settings;
   Condition condition;
-  VideoSink keep;                 ///< required
+  VideoSink keep;                 ///< required, but for finished files
   VideoSink lossless_sink;        ///< keeps each finished video a second time; may be empty
   std::size_t preview_judge = 0;  ///< which judge looks at previews
   std::size_t queue_capacity =
@@ -52,13 +52,17 @@ struct SessionOptions {
   double max_forwards = 0;
   /// Of this process; 0 = no limit. No step begins later, but the leader is finished if nobody is.
   double max_seconds = 0;
+  /// After each judgement of a finished video that was made now: candidate_name(), or its label.
+  /// Called under the session's lock: it must not call the session.
+  std::function<void(const std::string& candidate)> judged;
   std::stop_token stop;    ///< Ctrl-C: the run stops at the next call and can be resumed
   Trace* trace = nullptr;  ///< outlives the session
 };
 
 struct Outcome {
   RunView view;
-  bool complete = false;  ///< false: interrupted; the same command goes on
+  bool complete =
+      false;  ///< false: interrupted, the ranking is of what was judged; the same command goes on
 };
 
 /// Tells are delivered in (wave, step, candidate) order, whatever the order results arrive in; a

@@ -57,9 +57,8 @@ std::vector<Ranked> best_first(const std::vector<Finished>& finished, const Sele
   for (std::size_t c = 0; c < combined.size(); ++c) {
     if (combined[c]) ranked.push_back({finished[c].id, *combined[c]});
   }
-  std::sort(ranked.begin(), ranked.end(), [](const Ranked& a, const Ranked& b) {
-    return a.reward != b.reward ? a.reward > b.reward : a.id < b.id;
-  });
+  std::stable_sort(ranked.begin(), ranked.end(),
+                   [](const Ranked& a, const Ranked& b) { return a.reward > b.reward; });
   return ranked;
 }
 
@@ -82,6 +81,12 @@ void require_match(const Strategy& strategy, const EngineCapabilities& engine,
                "{} needs an engine that {}, but {} {}: use best-of-n or race (--strategy), which "
                "work on every engine",
                name, wanted(needs.scheduling), engine.name, how_it_runs(engine.scheduling));
+  }
+  if (needs.files != (engine.steps == 0)) {
+    fail_usage(name, "{} ranks {}, but {} {}: {}", name,
+               needs.files ? "files that arrive" : "what an engine makes", engine.name,
+               engine.steps == 0 ? "brings finished files" : "makes its own videos",
+               needs.files ? "give it seeds" : "use best-of-n or cascade");
   }
   for (const Gap& gap : {
            Gap{needs.previews, engine.previews, "shows previews of unfinished candidates",

@@ -31,6 +31,7 @@ struct Needs {
   bool stochastic = false;  ///< copies that diverge
   bool renoise = false;
   bool drafts = false;
+  bool files = false;      ///< candidates are the files that arrive, and nothing else
   std::size_t judges = 1;  ///< pointwise ones, at least
   bool groupwise = false;  ///< at least one groupwise judge too; without, none is accepted
   /// Asks for judgements of finished candidates (Ask::judgements): their videos stay at hand.
@@ -165,7 +166,7 @@ struct Selection {
   std::vector<double> weights;  ///< one per judge; empty = equal
 };
 
-/// The judged candidates of `finished` by their combined reward, ties by the lower id.
+/// The judged candidates of `finished` by their combined reward, ties by their order in it.
 BESTREEL_API std::vector<Ranked> best_first(const std::vector<Finished>& finished,
                                             const Selection& selection);
 

@@ -5,8 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/fail.h"
-#include "plugin/cascade.h"
-#include "plugin/strategy.h"
+#include "plugin/strategies/cascade.h"
 
 namespace bestreel {
 namespace {
@@ -22,25 +21,27 @@ CascadeRewards rewards_of(const RunView& view) {
   return rewards;
 }
 
-/// Why no further judge saw the candidate that `judge` saw last; empty: one will.
+/// Why no judge after `judge`, which decided on the candidate, is to see it; empty: one is.
 std::string why_dropped(const RunView& view, const CascadeRewards& rewards,
-                        const CascadePlace& place) {
-  const std::size_t next = place.judge + 1;
+                        const CascadeTable& table, std::size_t candidate, std::size_t judge) {
+  const std::size_t next = judge + 1;
   if (next == rewards.size()) return "";
-  const auto& result = view.candidates[place.candidate].results[next];
-  if (result && failed(*result)) return judge_label(view.settings, next) + " failed on it";
-  if (result) return "";
-  const auto& column = rewards[place.judge];
+  const auto& survivors = table.survivors[next];
+  if (std::find(survivors.begin(), survivors.end(), candidate) != survivors.end()) {
+    const auto& result = view.candidates[candidate].results[next];
+    return result && failed(*result) ? judge_label(view.settings, next) + " failed on it" : "";
+  }
+  const auto& column = rewards[judge];
   std::size_t ahead = 0, all = 0;
-  for (std::size_t c = 0; c < column.size(); ++c) {
+  for (const std::size_t c : table.survivors[judge]) {
     if (!column[c]) continue;
     ++all;
-    if (*column[c] > place.reward || (*column[c] == place.reward && c < place.candidate)) ++ahead;
+    if (*column[c] > *column[candidate] || (*column[c] == *column[candidate] && c < candidate)) {
+      ++ahead;
+    }
   }
-  const auto keep = static_cast<std::size_t>(view.settings.keep[place.judge]);
-  if (ahead < keep) return "";
   return fmt::format("{} put it at place {} of {}, and the best {} went on",
-                     judge_label(view.settings, place.judge), ahead + 1, all, keep);
+                     judge_label(view.settings, judge), ahead + 1, all, view.settings.keep[judge]);
 }
 
 }  // namespace
@@ -56,11 +57,12 @@ void rank_cascade(RunView& view, bool selected) {
   std::sort(view.candidates.begin(), view.candidates.end(),
             [](const Candidate& a, const Candidate& b) { return a.id < b.id; });
   const CascadeRewards rewards = rewards_of(view);
+  const CascadeTable table = cascade_table(rewards, view.settings.keep);
   int rank = 0;
-  for (const CascadePlace& place : cascade_order(rewards)) {
+  for (const CascadePlace& place : table.order) {
     Candidate& candidate = view.candidates[place.candidate];
     candidate.decided_by = place.judge;
-    candidate.dropped = why_dropped(view, rewards, place);
+    candidate.dropped = why_dropped(view, rewards, table, place.candidate, place.judge);
     if (selected) continue;
     candidate.rank = ++rank;
     candidate.reward = place.reward;

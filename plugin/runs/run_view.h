@@ -18,8 +18,7 @@ namespace bestreel {
 
 /// One video of the run. `results` has one entry per judge, nullopt = not judged yet.
 struct Candidate {
-  std::string id;        ///< the shortest tail of the path that tells it from the others
-  std::string label;     ///< of a finished file in a session: as it is shown and sorted
+  std::string id;        ///< candidate_name(); of a finished file its label, Arrived::label
   std::string path;      ///< absolute
   std::string sha256;    ///< of the file when it was taken in, hexadecimal; empty if unreadable
   std::string lossless;  ///< absolute path of the copy without loss; empty: none
@@ -69,6 +68,7 @@ struct RunView {
   std::vector<Candidate> candidates;           ///< best first; failures last; ties by id
   std::string winner;                          ///< id; empty: none
   std::vector<TrajectoryRecord> trajectories;  ///< ascending by (wave, id); of generating runs only
+  std::vector<events::Arrived> arrived;        ///< finished files, the newest of each label, by it
   CostTotals ledger;
   bool finished = false;
   double seconds = 0;  ///< wall clock between the first and the last event
@@ -79,8 +79,9 @@ struct RunView {
 /// two judgements by one judge that of the later (wave, index) counts. The winner is rank 1, also
 /// before the end. A run is finished while "finished" is its last event: it may go on after it.
 /// Where a strategy has selected
-/// ("winner_selected"), its order and rewards are the ranking; in a cascade, the order of
-/// cascade_order(). Drafts are never ranked. Errors: "run_foreign" (an event that
+/// ("winner_selected") and nothing has begun since, its order and rewards are the ranking; before,
+/// in a cascade, the order of cascade_table(). Of a file that has arrived again the older candidate
+/// is no part of the view. Drafts are never ranked. Errors: "run_foreign" (an event that
 /// this version cannot read), "usage" (see combine()).
 BESTREEL_API RunView project(const std::vector<Event>& events);
 

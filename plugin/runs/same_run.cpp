@@ -39,7 +39,6 @@ std::string difference(const RunSettings& then, const RunSettings& now) {
   if (then.negative != now.negative) {
     return differs("negative prompt", quoted(then.negative), quoted(now.negative));
   }
-  if (then.strategy != now.strategy) return differs("strategy", then.strategy, now.strategy);
   if (then.limits != now.limits) return differs("limits", then.limits, now.limits);
   if (then.judge_ids != now.judge_ids) {
     return differs("judge", joined(then.judge_ids), joined(now.judge_ids));
@@ -52,6 +51,7 @@ std::string difference(const RunSettings& then, const RunSettings& now) {
   if (then.combination != now.combination || then.weights != now.weights) {
     return "its way of combining judges was another";
   }
+  if (then.strategy != now.strategy) return differs("strategy", then.strategy, now.strategy);
   if (then.lossless != now.lossless) {
     return then.lossless ? "it keeps videos without loss (--lossless)"
                          : "it was made without --lossless";

@@ -238,13 +238,10 @@ void Session::Impl::apply(const Barrier& barrier, int effective, const Answer& a
   wave->decided[effective] = std::move(assignments);
 }
 
-/// Lets `ids` through: those that go on from one of them are in the engine's hands now.
-std::vector<Assignment> Session::Impl::pass(const std::vector<CandidateId>& ids, int step) {
-  std::vector<Assignment> on;
-  std::set<CandidateId> from;
-  for (const CandidateId id : ids) {
-    if (wave->carried.erase(id) > 0) from.insert(id);
-  }
+/// All have arrived at `step`: those that go on are in the engines' hands now.
+void Session::Impl::pass(int step) {
+  const std::set<CandidateId> from = std::exchange(wave->carried, {});
+  std::vector<Assignment>& on = wave->passed[step];
   for (const Assignment& each : wave->decided.at(step)) {
     // Who failed while it was made again is gone.
     if (!from.contains(each.parent)) continue;
@@ -252,16 +249,16 @@ std::vector<Assignment> Session::Impl::pass(const std::vector<CandidateId>& ids,
     on.push_back(each);
   }
   changed.notify_all();
-  return on;
 }
 
 std::vector<Assignment> Session::Impl::arrive(Lock& lock, const std::vector<CandidateId>& ids,
                                               int step) {
   enter(lock);
-  if (!wave || stopping()) {
+  const auto halted = [&] {
     interrupted = interrupted || stopping();
-    return {};
-  }
+    return interrupted || !wave || !wave->retry.empty();  // or the wave is made again
+  };
+  if (halted()) return {};
   if (!is_effective(step)) {
     std::vector<Assignment> all;
     for (const CandidateId id : ids) all.push_back({.id = id, .parent = id});
@@ -273,36 +270,41 @@ std::vector<Assignment> Session::Impl::arrive(Lock& lock, const std::vector<Cand
   };
   wave->arrived[step].insert(ids.begin(), ids.end());
   changed.notify_all();
-  while (!wave->decided.contains(step)) {
-    changed.wait(lock, options.stop, [&] {
-      return broken || wave->decided.contains(step) || !wave->retry.empty() ||
-             (!wave->deciding && everyone());
-    });
-    if (broken) std::rethrow_exception(broken);
-    if (stopping()) {
-      interrupted = true;
-      return {};
-    }
-    if (wave->decided.contains(step)) break;
-    if (!wave->retry.empty()) return {};  // the wave is made again
-    if (wave->carried.empty()) return {};
-    wave->deciding = true;
-    const std::vector<CandidateId> all(wave->carried.begin(), wave->carried.end());
+  changed.wait(lock, options.stop, [&] {
+    return broken || wave->passed.contains(step) || !wave->retry.empty() || interrupted ||
+           (!wave->deciding && everyone());
+  });
+  if (broken) std::rethrow_exception(broken);
+  if (!wave->passed.contains(step)) {
+    if (halted() || wave->carried.empty()) return {};
     try {
-      const auto barrier = barrier_of(lock, step - wave->ask.lag, all);
-      if (!barrier) {
-        interrupted = true;
-        changed.notify_all();
-        return {};
-      }
-      apply(*barrier, step, strategy->tell(*barrier));
+      if (!wave->decided.contains(step) && !decide(lock, step)) return {};
+      pass(step);
     } catch (...) {
       break_off(std::current_exception());
       throw;
     }
-    wave->deciding = false;
   }
-  return pass(ids, step);
+  std::vector<Assignment> mine;
+  for (const Assignment& each : wave->passed.at(step)) {
+    if (std::find(ids.begin(), ids.end(), each.parent) != ids.end()) mine.push_back(each);
+  }
+  return mine;
+}
+
+/// Has the strategy answer for all that have arrived. False: interrupted.
+bool Session::Impl::decide(Lock& lock, int step) {
+  wave->deciding = true;
+  const std::vector<CandidateId> all(wave->carried.begin(), wave->carried.end());
+  const auto barrier = barrier_of(lock, step - wave->ask.lag, all);
+  wave->deciding = false;
+  if (!barrier) {
+    interrupted = true;
+    changed.notify_all();
+    return false;
+  }
+  apply(*barrier, step, strategy->tell(*barrier));
+  return true;
 }
 
 std::vector<Assignment> Session::resample_at(int step) {

@@ -11,6 +11,7 @@ namespace bestreel {
 namespace {
 
 using session::EventKey;
+using session::open_file;
 using session::own_handle;
 using Status = Trajectory::Status;
 
@@ -28,20 +29,6 @@ VideoInfo info_of(const std::string& path, const Video& video) {
   }
   info.times.clear();
   return info;
-}
-
-/// A file that is judged where it lies; a Failure where it cannot be opened, or is another now.
-DecodedFrames opened(const FileReference& file) {
-  try {
-    if (!file.sha256.empty() && sha256_file(file.path) != file.sha256) {
-      fail("video_changed", "session",
-           "{} has changed since the run took it in: start a new run with another --out",
-           file.path);
-    }
-    return open_video(file.path);
-  } catch (const Error& error) {
-    return Failure{error.code(), error.what()};
-  }
 }
 
 }  // namespace
@@ -257,7 +244,7 @@ void Session::finished(CandidateId id, FinishedVideo made, const Cost& spent) {
   Impl& s = *impl_;
   const auto* file = std::get_if<FileReference>(&made);
   const DecodedFrames shown =
-      file != nullptr ? opened(*file) : DecodedFrames(std::get<VideoPtr>(made));
+      file != nullptr ? open_file(*file) : DecodedFrames(std::get<VideoPtr>(made));
   const auto* there = std::get_if<VideoPtr>(&shown);
   const VideoPtr video = there != nullptr ? *there : nullptr;
   Impl::Lock lock(s.mutex);
@@ -269,6 +256,10 @@ void Session::finished(CandidateId id, FinishedVideo made, const Cost& spent) {
          s.engine.name, name);
   }
   Trajectory& t = s.trajectory(id);
+  const auto* failure = std::get_if<Failure>(&shown);
+  if (failure != nullptr && is_machine_failure(failure->code)) {
+    return s.again(lock, id, *failure, spent);
+  }
   s.trace_span(id, "decode", spent.seconds);
   if (t.step != s.engine.steps) {
     fail("engine_broken", "session",
@@ -292,25 +283,26 @@ void Session::finished(CandidateId id, FinishedVideo made, const Cost& spent) {
     t.judgements = keys;
   }
   s.changed.notify_all();
-  // The judge first: it takes longer than the writer, which works at the same time.
-  for (const EventKey& key : keys) {
-    if (video) {
-      s.judging.submit(lock, s.journal, {key}, {{video, s.options.condition}});
-    } else {
-      s.journal.record(
-          {s.event(id, s.engine.steps, events::Judged{key.judge, 0, std::get<Failure>(shown)})});
-    }
-  }
   events::Candidate candidate{.id = name, .label = t.label, .draft = t.draft};
-  if (file != nullptr) {
+  // A file that was recorded and has changed since is its judges' Failure, and no other candidate.
+  if (file != nullptr && !s.journal.has(s.key<events::Candidate>(id, s.engine.steps))) {
     candidate.path = file->path;
     candidate.sha256 = file->sha256;
     if (video) {
       candidate.video = video->info();
       candidate.video.times.clear();
     }
-    s.journal.record({s.event(id, s.engine.steps, std::move(candidate))});
-  } else {
+    s.journal.record({s.event(id, s.engine.steps, candidate)});
+  }
+  // The judge first: it takes longer than the writer, which works at the same time.
+  for (const EventKey& key : keys) {
+    if (video) {
+      s.judging.submit(lock, s.journal, {key}, {{video, s.options.condition}});
+    } else {
+      s.journal.record({s.event(id, s.engine.steps, events::Judged{key.judge, 0, *failure})});
+    }
+  }
+  if (file == nullptr) {
     RunEvent decoded = s.event(id, s.engine.steps, events::Decoded{spent.seconds});
     RunEvent kept = s.event(id, s.engine.steps, std::move(candidate));
     s.write(lock, id, s.engine.steps, [&s, video, decoded, kept] {

@@ -61,6 +61,7 @@ struct Wave {
   /// are needed.
   std::map<int, std::vector<Assignment>> decided;
   std::map<int, std::set<CandidateId>> arrived;
+  std::map<int, std::vector<Assignment>> passed;  ///< of `decided`, whom the engines go on with
   bool deciding = false;
   std::set<CandidateId> carried;           ///< those that the engines have in hand
   std::set<CandidateId> remakes;           ///< finished before, made again for a judge
@@ -119,7 +120,8 @@ struct Session::Impl {
   void apply(const Barrier& barrier, int effective, const Answer& answer);
   void check_answer(const Barrier& barrier, int effective,
                     const std::vector<Assignment>& assignments) const;
-  std::vector<Assignment> pass(const std::vector<CandidateId>& ids, int step);
+  void pass(int step);
+  bool decide(Lock& lock, int step);
   std::vector<Assignment> arrive(Lock& lock, const std::vector<CandidateId>& ids, int step);
 
   // callback.cpp
@@ -154,7 +156,8 @@ struct Session::Impl {
   bool exhausted = false;         ///< the budget has stopped somebody: nobody new begins
   bool interrupted = false;       ///< by SessionOptions::stop
   std::vector<Arrived> arrivals;  ///< not told yet
-  std::vector<Judged> asked;      ///< not told yet
+  std::map<std::string, FileReference> files;  ///< that were told, by label: the newest
+  std::vector<Judged> asked;                   ///< not told yet
   std::set<std::pair<CandidateId, int>> writing;
   std::exception_ptr broken;
   double redone_forwards = 0;

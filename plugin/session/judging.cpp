@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "core/base/fail.h"
+#include "core/base/file.h"
 #include "plugin/session/traced_judge.h"
 
 namespace bestreel::session {
@@ -67,6 +68,19 @@ void settle_group(std::vector<Result>& results, const std::string& judge) {
 
 VideoPtr own_handle(const VideoPtr& video) {
   return video == nullptr || video->path().empty() ? video : open_video(video->path());
+}
+
+DecodedFrames open_file(const FileReference& file) {
+  try {
+    if (!file.sha256.empty() && sha256_file(file.path) != file.sha256) {
+      fail("video_changed", "rank",
+           "{} has changed since the run took it in: start a new run with another --out",
+           file.path);
+    }
+    return open_video(file.path);
+  } catch (const Error& error) {
+    return Failure{error.code(), error.what()};
+  }
 }
 
 // ---- Groups
@@ -176,7 +190,7 @@ void Judging::Job::wait() const {
 }
 
 Judging::Judging(const std::vector<JudgePtr>& judges, const JudgingOptions& options)
-    : judges_(judges) {
+    : judges_(judges), judged_(options.judged) {
   for (JudgePtr& judge : judges_) {
     const std::string track = fmt::format("judge {}", queues_.size() + 1);
     if (options.trace) judge = std::make_shared<TracedJudge>(judge, track, *options.trace);
@@ -286,6 +300,9 @@ void Judging::keep(Lock& lock, Journal& journal, const JobPtr& job) {
     events.push_back(std::move(event));
   }
   journal.record(events);
+  for (const EventKey& key : job->keys) {
+    if (judged_ && key.kind == kind_of<events::Judged>()) judged_(key);
+  }
 }
 
 /// A judge has failed at itself and the run ends: what was judged meanwhile is kept first.

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <functional>
 #include <future>
 #include <map>
 #include <memory>
@@ -24,11 +25,16 @@ using Lock = std::unique_lock<std::mutex>;
 struct JudgingOptions {
   std::size_t capacity = 2;  ///< waiting videos per judge before submit() blocks
   Trace* trace = nullptr;    ///< outlives the Judging
+  std::function<void(const EventKey&)> judged = {};  ///< after each result of a finished video
 };
 
 /// A video for one reader: a file is opened again, since a Video is read by one thread at a time;
 /// frames in memory are shared.
 VideoPtr own_handle(const VideoPtr& video);
+
+/// A file that is judged where it lies; a Failure where it cannot be opened, or is another than the
+/// one that arrived.
+DecodedFrames open_file(const FileReference& file);
 
 /// stop() may come from any thread; for the others the session's lock is held.
 class Judging {
@@ -75,6 +81,7 @@ class Judging {
   bool pending(const JobPtr& job) const;
 
   std::vector<JudgePtr> judges_;
+  const std::function<void(const EventKey&)> judged_;
   std::vector<std::unique_ptr<JudgeQueue>> queues_;  ///< null: groupwise
   std::vector<std::unique_ptr<Groups>> groups_;      ///< null: pointwise
   std::map<EventKey, JobPtr> pending_;

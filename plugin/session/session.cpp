@@ -21,7 +21,8 @@ namespace {
 
 void check_options(const SessionOptions& options, const EngineCapabilities& engine,
                    std::size_t judges) {
-  if (!options.keep) fail_usage("session", "keep must be given: use mp4_sink()");
+  if (!options.keep && engine.steps > 0)
+    fail_usage("session", "keep must be given: use mp4_sink()");
   if (options.preview_judge >= judges) {
     fail_usage("session", "the preview judge must be one of {} judges, but got number {}", judges,
                options.preview_judge + 1);
@@ -98,7 +99,15 @@ Session::Impl::Impl(Journal journal_, EngineCapabilities engine_, StrategyPtr st
       options(std::move(options_)),
       judges(judges_),
       journal(std::move(journal_)),
-      judging(judges, {.capacity = options.queue_capacity, .trace = options.trace}),
+      judging(judges, {.capacity = options.queue_capacity,
+                       .trace = options.trace,
+                       .judged =
+                           [this](const EventKey& key) {
+                             if (!options.judged) return;
+                             const std::string& label =
+                                 trajectories.at(ids.at(key.candidate)).label;
+                             options.judged(label.empty() ? key.candidate : label);
+                           }}),
       writer(kWriterCapacity) {
   on_stop.emplace(options.stop, std::function<void()>([this] { judging.stop(); }));
 }
@@ -237,7 +246,10 @@ bool Session::Impl::tell_arrivals() {
     }
     journal.record(events);
   }
-  for (const Arrived& file : due) strategy->tell(file);
+  for (const Arrived& file : due) {
+    files[file.label] = {file.path, file.sha256};
+    strategy->tell(file);
+  }
   return !due.empty();
 }
 
@@ -293,7 +305,11 @@ Outcome Session::Impl::finish(Lock& lock) {
   if (redone_forwards > 0) {
     journal.note({.body = events::Redone{std::exchange(redone_forwards, 0)}});
   }
-  if (!complete) return {project(journal.events()), false};
+  if (!complete) {
+    RunView view = project(journal.events());
+    write_best(journal.directory(), view);
+    return {std::move(view), false};
+  }
   events::WinnerSelected selected;
   for (const Ranked& each : strategy->ranking()) {
     const auto t = trajectories.find(each.id);

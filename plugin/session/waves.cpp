@@ -79,7 +79,12 @@ bool Session::Impl::has_twin(const State& state, bool draft) const {
 void Session::Impl::check_start(const NewTrajectory& start) const {
   const std::string name = candidate_name(start.id), text = start.state.text();
   if (start.draft && !engine.drafts) fail_ask(*strategy, engine.name + " makes no drafts");
-  if (engine.steps == 0) return;
+  if (engine.steps == 0) {
+    if (!files.contains(start.label)) {
+      fail_ask(*strategy, fmt::format("{} is no file that has arrived", name));
+    }
+    return;
+  }
   if (start.state.step() >= engine.steps) {
     fail_ask(*strategy, fmt::format("{} begins at the end, {}", name, text));
   }
@@ -188,8 +193,7 @@ void Session::Impl::restore(CandidateId id, Trajectory& t) {
     t.failure = std::get<events::Failed>(last->body).failure;
   } else if (const RunEvent* stopped = journal.last<events::Stopped>(t.wave, id)) {
     stop({name, std::get<events::Stopped>(stopped->body).limit}, static_cast<int>(stopped->step));
-  } else if (const auto* made =
-                 journal.find<events::Candidate>(key<events::Candidate>(id, engine.steps))) {
+  } else if (journal.has(key<events::Candidate>(id, engine.steps))) {
     for (const std::size_t j : wave->judges) {
       t.judgements.push_back(key<events::Judged>(id, engine.steps, j));
     }
@@ -198,7 +202,6 @@ void Session::Impl::restore(CandidateId id, Trajectory& t) {
     // A judge sees what the engine made and not what a file kept of it: it is made again.
     if (judged) {
       t.status = Status::kFinished;
-      if (engine.steps == 0) t.file = FileReference{made->path, made->sha256};
     } else {
       t.judgements.clear();
     }
@@ -224,7 +227,7 @@ void Session::Impl::replay_tells() {
 
 Start Session::Impl::start_of(CandidateId id) const {
   const Trajectory& t = trajectories.at(id);
-  return {id, options.condition, t.start, t.draft, t.label};
+  return {id, options.condition, t.start, t.draft, t.label, t.file.value_or(FileReference{})};
 }
 
 /// Who has to be made (again) from the wave's beginning: the live ones, and those whose states they
@@ -233,6 +236,7 @@ std::vector<Start> Session::Impl::reopen() {
   Wave& w = *wave;
   w.retry.clear();
   w.arrived.clear();
+  w.passed.clear();
   w.deciding = false;
   std::set<CandidateId> needed;
   for (const CandidateId id : live()) needed.insert(id);
@@ -248,7 +252,7 @@ std::vector<Start> Session::Impl::reopen() {
   std::map<int, std::vector<Start>> groups;
   for (const CandidateId id : w.remakes) {
     const Trajectory& t = trajectories.at(id);
-    groups[t.state.step()].push_back({id, options.condition, t.state, t.draft, t.label});
+    groups[t.state.step()].push_back({id, options.condition, t.state, t.draft, t.label, {}});
   }
   w.groups.clear();
   for (auto& [step, group] : groups) w.groups.push_back(std::move(group));
@@ -297,6 +301,7 @@ std::vector<Start> Session::Impl::open_wave(Lock& lock, const Ask& ask) {
     t.state = start.state.without_at();
     t.draft = start.draft;
     t.label = start.label;
+    if (engine.steps == 0) t.file = files.at(start.label);
     if (engine.steps > 0) t.identity = identity(t.state, t.draft);
     t.step = w.begin;
     fresh.push_back(start.id);
@@ -343,6 +348,12 @@ std::vector<Start> Session::Impl::open_wave(Lock& lock, const Ask& ask) {
 
 /// Hands the asks whose videos are all at hand to their judges.
 void Session::Impl::submit_judgements(Lock& lock) {
+  const auto opened = [&](const FileReference& file) {
+    lock.unlock();
+    DecodedFrames shown = session::open_file(file);
+    lock.lock();
+    return shown;
+  };
   for (std::size_t i = 0; wave && i < wave->ask.judgements.size(); ++i) {
     const JudgementAsk ask = wave->ask.judgements[i];
     const bool group = judges[ask.judge]->info().groupwise;
@@ -355,17 +366,9 @@ void Session::Impl::submit_judgements(Lock& lock) {
       keys.push_back(
           key_of<events::Judged>(wave->index, candidate_name(id), engine.steps, ask.judge, i + 1));
       requests.push_back({t.video, options.condition});
-      if (t.file) {
-        try {
-          requests.back().video = open_video(t.file->path);
-        } catch (const Error& error) {
-          if (!group) {
-            journal.record(
-                {{wave->index, engine.steps, candidate_name(id),
-                  events::Judged{ask.judge, i + 1, Failure{error.code(), error.what()}}, 0}});
-          }
-        }
-      }
+      if (!t.file || !group) continue;
+      const DecodedFrames shown = opened(*t.file);
+      if (const auto* video = std::get_if<VideoPtr>(&shown)) requests.back().video = *video;
     }
     if (group) {
       if (complete && wave->submitted.insert(i).second) {
@@ -374,6 +377,19 @@ void Session::Impl::submit_judgements(Lock& lock) {
       continue;
     }
     for (std::size_t k = 0; k < keys.size(); ++k) {
+      // One after the other: the system limits how many files are open.
+      if (const auto& file = trajectories.at(ask.ids[k]).file; file && !journal.has(keys[k])) {
+        const DecodedFrames shown = opened(*file);
+        if (const auto* failure = std::get_if<Failure>(&shown)) {
+          if (is_machine_failure(failure->code)) {
+            throw Error(failure->code, "session", failure->sentence);
+          }
+          journal.record({{wave->index, engine.steps, candidate_name(ask.ids[k]),
+                           events::Judged{ask.judge, i + 1, *failure}, 0}});
+          continue;
+        }
+        requests[k].video = std::get<VideoPtr>(shown);
+      }
       if (!requests[k].video) continue;
       judging.submit(lock, journal, {keys[k]}, {requests[k]});
       if (!options.overlap) judging.wait(lock, journal, keys[k]);

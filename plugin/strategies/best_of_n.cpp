@@ -1,8 +1,9 @@
 #include "plugin/strategies/best_of_n.h"
 
+#include <map>
 #include <utility>
 
-#include "plugin/strategies/seeds.h"
+#include "plugin/strategies/entrants.h"
 
 namespace bestreel {
 namespace {
@@ -10,30 +11,36 @@ namespace {
 class BestOfN final : public Strategy {
  public:
   explicit BestOfN(BestOfNOptions options)
-      : options_(std::move(options)),
-        id_(fmt::format("best-of-n(seeds={},{})",
-                        strategies::checked_seeds("best-of-n", options_.seeds),
-                        strategies::selection_text(options_.selection))) {}
+      : selection_(std::move(options.selection)),
+        entrants_("best-of-n", options.seeds, options.files),
+        id_(fmt::format("best-of-n({},{})", entrants_.text(),
+                        strategies::selection_text(selection_))),
+        needs_{.files = options.files} {}
 
   const std::string& id() const override { return id_; }
   const Needs& needs() const override { return needs_; }
   using Strategy::tell;
 
-  Ask ask() override {
-    if (std::exchange(asked_, true)) return {};
-    return {.starts = strategies::one_per_seed(options_.seeds)};
+  Ask ask() override { return {.starts = entrants_.fresh()}; }
+
+  void tell(const Arrived& file) override { entrants_.tell(file); }
+  void tell(const Finished& finished) override { finished_[finished.id] = finished; }
+
+  std::vector<Ranked> ranking() const override {
+    std::vector<Finished> column;
+    for (const CandidateId id : entrants_.current()) {
+      const auto found = finished_.find(id);
+      if (found != finished_.end()) column.push_back(found->second);
+    }
+    return best_first(column, selection_);
   }
 
-  void tell(const Finished& finished) override { finished_.push_back(finished); }
-
-  std::vector<Ranked> ranking() const override { return best_first(finished_, options_.selection); }
-
  private:
-  const BestOfNOptions options_;
+  const Selection selection_;
+  strategies::Entrants entrants_;
   const std::string id_;
   const Needs needs_;
-  bool asked_ = false;
-  std::vector<Finished> finished_;
+  std::map<CandidateId, Finished> finished_;
 };
 
 }  // namespace

@@ -15,6 +15,7 @@ namespace bestreel {
 struct BestOfNOptions {
   std::vector<std::uint64_t> seeds;  ///< one candidate each, at least 1, each once
   Selection selection;               ///< over all judges
+  bool files = false;                ///< in place of seeds: the finished files that arrive
 };
 
 /// Works on every engine. UsageError for options outside their range.

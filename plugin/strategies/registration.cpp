@@ -5,12 +5,9 @@
 #include "plugin/strategies/cascade.h"
 #include "plugin/strategies/halving.h"
 #include "plugin/strategies/race.h"
-#include "plugin/strategies/rerank.h"
 
 namespace bestreel {
 namespace {
-
-constexpr int kRerankKeeps = 2;  // without --cascade
 
 OptionSpec rungs_option() {
   return {.name = "rungs",
@@ -51,30 +48,11 @@ void register_best_of_n(Registry& registry) {
        .cascades = true,
        .make =
            [](const OptionValues&, const StrategyContext& context) {
-             return context.cascade.empty() ? best_of_n({context.seeds, context.selection})
-                                            : cascade({context.seeds, context.cascade});
+             return context.cascade.empty()
+                        ? best_of_n({context.seeds, context.selection, context.steps == 0})
+                        : cascade({context.seeds, context.cascade, context.steps == 0});
            },
        .resources = videos_for_a_later_judge});
-}
-
-void register_rerank(Registry& registry) {
-  registry.strategies.push_back(
-      {.name = "rerank",
-       .summary = "the first judge looks at all, the second at the best --cascade (2)",
-       .cascades = true,
-       .usual_cascade =
-           [](std::size_t judges) {
-             return judges == 2 ? std::vector<int>{kRerankKeeps} : std::vector<int>{};
-           },
-       .make =
-           [](const OptionValues&, const StrategyContext& context) {
-             const int keep = context.cascade.empty() ? kRerankKeeps : context.cascade[0];
-             return rerank({context.seeds, static_cast<std::size_t>(keep)});
-           },
-       .resources =
-           [](const OptionValues&, const StrategyContext&) {
-             return StrategyResources{.keeps_videos = true};
-           }});
 }
 
 void register_race(Registry& registry) {

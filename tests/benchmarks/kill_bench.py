@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """`bestreel generate` killed by SIGKILL at random instants and begun again with the same command.
 
-    ./run bench kill [--kills 30] [--strategy best-of-n|halving|race|rerank|all] [--seed 6]
+    ./run bench kill [--kills 30] [--strategy best-of-n|halving|race|cascade|all] [--seed 6]
 
 For each strategy one run is left alone; another is killed, each time at an instant drawn from the whole
 of an undisturbed run's time (so some kills fall into loading, some into the last files), and begun again
@@ -29,7 +29,7 @@ STRATEGIES = {
     "best-of-n": [],
     "halving": ["--rungs", "2,4"],
     "race": ["--rungs", "2,4"],
-    "rerank": ["--judge", CHECKPOINTS / "judge", "--cascade", "2"],
+    "cascade": ["--judge", CHECKPOINTS / "judge", "--cascade", "2"],
 }
 
 

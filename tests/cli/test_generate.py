@@ -67,11 +67,11 @@ def test_lossless_keeps_the_engines_own_frames(bestreel, binaries, finished, tmp
             assert (run / "best.mkv").read_bytes() == kept.read_bytes()
 
 
-def test_rerank_shows_each_judges_rewards_apart(bestreel, tmp_path):
+def test_a_cascade_shows_each_judges_rewards_apart(bestreel, tmp_path):
     """The expensive judge gives less to everyone and still decides: a column each, its own come first."""
     run = tmp_path / "run"
-    done = bestreel("generate", *options("--steps", 2), "--judge", "pixels", "-p", PROMPT, "-n", 3, "--strategy",
-                    "rerank", "--cascade", 2, "--out", run)
+    done = bestreel("generate", *options("--steps", 2), "--judge", "pixels", "-p", PROMPT, "-n", 3, "--cascade", 2,
+                    "--out", run)
     assert done.returncode == 0, done.stderr
     head, *rows = [line.split() for line in done.stdout.splitlines()[:4]]
     assert head[:4] == ["rank", "video", "reward:2", "reward:1"]
@@ -142,7 +142,8 @@ def test_many_prompts_go_on_after_a_failed_one(bestreel, tmp_path):
     (["--judge-threads", 0], 2, "judge-threads must be between 1 and"),
     (["--frames", 16], 2, "k + 1"),
     (["--steps", 0], 2, "steps must be"),
-    (["--strategy", "luck"], 2, "best-of-n, rerank, race or halving"),
+    (["--strategy", "luck"], 2, "best-of-n, race or halving"),
+    (["--strategy", "rerank"], 2, "judges that judge one after the other are --cascade"),
     (["--strategy", "halving", "--rungs", "5,2"], 2, "ascend"),
     (["--model", "missing"], 1, "missing"),
     (["--overlap", "maybe"], 2, "auto, on or off"),

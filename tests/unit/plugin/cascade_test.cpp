@@ -1,11 +1,10 @@
-#include "plugin/cascade.h"
+#include "plugin/strategies/cascade.h"
 
 #include <gtest/gtest.h>
 
 #include "core/base/error.h"
 #include "fakes.h"
 #include "plugin/runs/cascade_view.h"
-#include "plugin/strategies/cascade.h"
 
 namespace bestreel {
 namespace {
@@ -14,23 +13,44 @@ using testing::judgement;
 
 constexpr auto kNone = std::nullopt;
 
+std::vector<std::size_t> order_of(const CascadeTable& table) {
+  std::vector<std::size_t> order;
+  for (const CascadePlace& place : table.order) order.push_back(place.candidate);
+  return order;
+}
+
 // Whoever was judged further comes first, however high the cheap judge's number; failures keep the
 // place that their last judge gave them.
 TEST(Cascade, TheLastJudgeOutranksTheEarlier) {
-  const CascadeRewards rewards{{9.0, 8.0, 7.0, kNone, 6.0}, {kNone, 1.0, 2.0, kNone, kNone}};
-  std::vector<std::size_t> order;
-  for (const CascadePlace& place : cascade_order(rewards)) order.push_back(place.candidate);
-  EXPECT_EQ(order, (std::vector<std::size_t>{2, 1, 0, 4}));
-  EXPECT_EQ(cascade_order(rewards)[2].judge, 0u);
+  const CascadeRewards rewards{{9.0, 8.0, 9.5, kNone, 6.0}, {kNone, 1.0, 2.0, kNone, kNone}};
+  const CascadeTable table = cascade_table(rewards, std::vector<int>{3});
+  EXPECT_EQ(order_of(table), (std::vector<std::size_t>{2, 1, 0, 4}));
+  EXPECT_EQ(table.order[2].judge, 0u);
 }
 
 // Survivors are the best of the judge before, ties by index; who failed there is not among them.
 TEST(Cascade, SurvivorsAreTheBestOfTheJudgeBefore) {
   const std::vector<int> keep{3, 1};
-  const CascadeRewards rewards{{1.0, 2.0, kNone, 2.0, 0.0}, {kNone, 5.0, kNone, 5.0, kNone}, {}};
-  EXPECT_EQ(cascade_survivors(rewards, keep, 0).size(), 5u);
-  EXPECT_EQ(cascade_survivors(rewards, keep, 1), (std::vector<std::size_t>{1, 3, 0}));
-  EXPECT_EQ(cascade_survivors(rewards, keep, 2), (std::vector<std::size_t>{1}));
+  const CascadeRewards rewards{{1.0, 2.0, kNone, 2.0, 0.0},
+                               {kNone, 5.0, kNone, 5.0, kNone},
+                               {kNone, kNone, kNone, kNone, kNone}};
+  const CascadeTable table = cascade_table(rewards, keep);
+  EXPECT_EQ(table.survivors[0].size(), 5u);
+  EXPECT_EQ(table.survivors[1], (std::vector<std::size_t>{1, 3, 0}));
+  EXPECT_EQ(table.survivors[2], (std::vector<std::size_t>{1}));
+}
+
+// Somebody better has come since: the word of a judge who would not have seen it does not count,
+// and the table is that of all at once.
+TEST(Cascade, WhoSurvivesNoLongerIsPlacedByTheJudgeBefore) {
+  const std::vector<int> keep{2};
+  const CascadeRewards before{{5.0, 4.0}, {1.0, 9.0}};
+  EXPECT_EQ(order_of(cascade_table(before, keep)), (std::vector<std::size_t>{1, 0}));
+  const CascadeRewards after{{5.0, 4.0, 6.0}, {1.0, 9.0, 2.0}};
+  const CascadeRewards at_once{{5.0, 4.0, 6.0}, {1.0, kNone, 2.0}};
+  EXPECT_EQ(order_of(cascade_table(after, keep)), (std::vector<std::size_t>{2, 0, 1}));
+  EXPECT_EQ(cascade_table(after, keep).order[2].judge, 0u);
+  EXPECT_EQ(order_of(cascade_table(at_once, keep)), order_of(cascade_table(after, keep)));
 }
 
 // Counts that cannot be meant are refused with a sentence.
@@ -75,6 +95,46 @@ TEST(Cascade, TheStrategyAsksJudgeByJudge) {
   EXPECT_EQ(ranking[0].id, 1) << "who failed at the end keeps the place of the judge before";
   EXPECT_EQ(ranking[2].id, 0);
   EXPECT_THROW(cascade({{1, 2}, {}}), UsageError);
+}
+
+// Files that arrive later are judged by the first judge, and who survives is asked for anew; an
+// empty ask is not the end. A file that has changed supersedes the old one; ties go by label.
+TEST(Cascade, ArrivalsAreJudgedToAFixpoint) {
+  const StrategyPtr strategy = cascade({.seeds = {}, .keep = {1}, .files = true});
+  EXPECT_TRUE(strategy->needs().files);
+  EXPECT_TRUE(strategy->ask().empty()) << "nothing has arrived";
+  strategy->tell(Arrived{"b.mp4", "/b.mp4", "1"});
+  Ask ask = strategy->ask();
+  ASSERT_EQ(ask.starts.size(), 1u);
+  EXPECT_EQ(ask.starts[0].label, "b.mp4");
+  strategy->tell(finished(0, {judgement(2), kNone}));
+  ask = strategy->ask();
+  ASSERT_EQ(ask.judgements.size(), 1u);
+  strategy->tell(Judged{1, 0, 1, {0}, {judgement(9)}});
+  EXPECT_TRUE(strategy->ask().empty());
+  EXPECT_EQ(strategy->ranking().at(0).judge, 1u);
+
+  strategy->tell(Arrived{"a.mp4", "/a.mp4", "2"});
+  EXPECT_EQ(strategy->ask().starts.at(0).id, 1);
+  strategy->tell(finished(1, {judgement(2), kNone}));
+  ask = strategy->ask();
+  ASSERT_EQ(ask.judgements.size(), 1u) << "a tie goes to the lower label";
+  EXPECT_EQ(ask.judgements[0].ids, (std::vector<CandidateId>{1}));
+  strategy->tell(Judged{3, 0, 1, {1}, {judgement(1)}});
+  EXPECT_TRUE(strategy->ask().empty());
+  std::vector<Ranked> ranking = strategy->ranking();
+  ASSERT_EQ(ranking.size(), 2u);
+  EXPECT_EQ(ranking[0].id, 1);
+  EXPECT_EQ(ranking[1].judge, 0u);
+
+  strategy->tell(Arrived{"a.mp4", "/a.mp4", "3"});
+  EXPECT_EQ(strategy->ask().starts.at(0).id, 2);
+  strategy->tell(finished(2, {judgement(1), kNone}));
+  EXPECT_TRUE(strategy->ask().empty()) << "the second judge has seen b.mp4 before";
+  ranking = strategy->ranking();
+  ASSERT_EQ(ranking.size(), 2u);
+  EXPECT_EQ(ranking[0].id, 0);
+  EXPECT_EQ(ranking[1].id, 2);
 }
 
 /// A run of `n` candidates over `judges`, with what each judge said.

@@ -60,18 +60,18 @@ TEST_F(SessionBudgetTest, ThreadsDoNotOverspend) {
   }
 }
 
-// What was granted and is not reported yet counts: four that ask before anyone runs get three.
-TEST_F(SessionBudgetTest, GrantsCountBeforeTheyAreSpent) {
+// A wave's opening decides for all by what they may cost: of four that would begin, three do, and
+// the order in which they then ask changes nothing.
+TEST_F(SessionBudgetTest, IsDecidedWhereAWaveOpens) {
   SyntheticEngine engine;
   SessionOptions options = options_for(run_);
   options.max_forwards = 130;
   Session session(run_, engine.what, best_of_n({.seeds = {1, 2, 3, 4}}), {testing::rate_judge()},
                   options);
   const std::vector<Start> wave = session.next_wave();
-  ASSERT_EQ(wave.size(), 4u);
-  std::vector<bool> granted;
-  for (const Start& start : wave) granted.push_back(session.request_steps(start.id, 0, 20));
-  EXPECT_EQ(granted, (std::vector<bool>{true, true, true, false}));
+  ASSERT_EQ(wave.size(), 3u);
+  for (const CandidateId id : {2, 0, 1}) EXPECT_TRUE(session.request_steps(id, 0, 20));
+  EXPECT_EQ(wave.back().id, 2);
 }
 
 // A race that has spent its budget asks for nobody else.

@@ -13,9 +13,9 @@
 #include "plugin/runs/canonical.h"
 #include "plugin/session.h"
 #include "plugin/strategies/best_of_n.h"
+#include "plugin/strategies/cascade.h"
 #include "plugin/strategies/halving.h"
 #include "plugin/strategies/race.h"
-#include "plugin/strategies/rerank.h"
 #include "synthetic_engine.h"
 
 namespace bestreel::testing {

@@ -265,7 +265,7 @@ TEST_F(SessionTest, ABrokenJudgeEndsTheRunForNow) {
   int judged = 0;
   const auto judge = std::make_shared<testing::FakeJudge>(
       [&](std::span<const Request> requests, const std::stop_token&) {
-        if (++judged == 3) throw Error("out_of_memory", "run", "no memory");
+        if (++judged == 3) throw Error("checkpoint_corrupt", "run", "no weights");
         return std::vector<Result>(requests.size(),
                                    testing::judgement(requests[0].video->info().fps.value()));
       });
@@ -274,7 +274,7 @@ TEST_F(SessionTest, ABrokenJudgeEndsTheRunForNow) {
     SyntheticEngine engine;
     return run(run_, engine, best_of_n({.seeds = seeds}), {}, {judge});
   };
-  EXPECT_EQ(code_of([&] { attempt(); }), "out_of_memory");
+  EXPECT_EQ(code_of([&] { attempt(); }), "checkpoint_corrupt");
   const Outcome outcome = attempt();
   EXPECT_TRUE(outcome.complete);
   // Whether the fourth was judged before the run heard of the third's failure is chance.
@@ -319,7 +319,7 @@ TEST_F(SessionTest, AMismatchIsRefusedBeforeAnythingRuns) {
   EXPECT_NE(sentence(halved(), blind.what).find("shows previews"), std::string::npos);
   EXPECT_NE(sentence(race({.seeds = {1}, .steps = 20}), blind.what).find("race"),
             std::string::npos);
-  EXPECT_NE(sentence(rerank({.seeds = {1}, .keep = 1}), blind.what).find("2 judges, but got 1"),
+  EXPECT_NE(sentence(cascade({.seeds = {1}, .keep = {1}}), blind.what).find("2 judges, but got 1"),
             std::string::npos);
   SyntheticEngine plain;
   plain.what.branching = false;

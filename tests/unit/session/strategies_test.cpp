@@ -100,8 +100,9 @@ TEST_F(StrategiesTest, OptionsAreChecked) {
   EXPECT_THROW(race({.seeds = four, .steps = 20, .warm_up = 0}), UsageError);
   EXPECT_THROW(race({.seeds = four, .steps = 20, .checks = {0}}), UsageError);
   EXPECT_THROW(race({.seeds = four, .steps = 20, .lag = -1}), UsageError);
-  EXPECT_THROW(rerank({.seeds = four, .keep = 0}), UsageError);
-  EXPECT_THROW(rerank({.seeds = four, .keep = 5}), UsageError);
+  EXPECT_THROW(cascade({.seeds = four, .keep = {0}}), UsageError);
+  EXPECT_THROW(cascade({.seeds = {}, .keep = {1}}), UsageError);
+  EXPECT_THROW(best_of_n({.seeds = four, .files = true}), UsageError);
 }
 
 // The median stopping rule by hand: averages so far against the best so far, per check.
@@ -167,7 +168,7 @@ TEST_F(StrategiesTest, RerankAsksTheDearJudgeForTheBestFew) {
   std::vector<std::uint64_t> seeds = consecutive_seeds(1, 5);
   SyntheticEngine engine;
   const RunView view =
-      run(run_, engine, rerank({.seeds = seeds, .keep = 2}), {}, {testing::rate_judge(), dear})
+      run(run_, engine, cascade({.seeds = seeds, .keep = {2}}), {}, {testing::rate_judge(), dear})
           .view;
   std::sort(seeds.begin(), seeds.end(),
             [](std::uint64_t a, std::uint64_t b) { return quality_of(a) > quality_of(b); });
