@@ -217,6 +217,10 @@ void Session::Impl::apply(const Barrier& barrier, int effective, const Answer& a
       t.status = before.at(id).status;
     }
     if (parent != id) {
+      if (before.contains(id) && !t.draft) {
+        int& step = left_behind[t.state.text()];
+        step = std::max(step, effective);
+      }
       t.state = State::fork(State::at(from.state, effective), seed);
       t.identity = identity(t.state, t.draft);
     }

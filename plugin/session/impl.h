@@ -148,6 +148,7 @@ struct Session::Impl {
   session::Journal journal;
   session::Judging judging;
   std::map<CandidateId, Trajectory> trajectories;
+  std::map<std::string, int> left_behind;  ///< states that their ids have left for another's
   std::map<std::string, CandidateId> ids;  ///< by candidate_name()
   std::optional<Wave> wave;
   std::int64_t waves = 0;

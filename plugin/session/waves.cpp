@@ -53,7 +53,8 @@ bool Session::Impl::reached(const State& state) const {
                   return each.second.step >= form.step && !each.second.draft &&
                          each.second.state == *form.of;
                 });
-            if (!there) return false;
+            const auto left = left_behind.find(form.of->text());
+            if (!there && (left == left_behind.end() || left->second < form.step)) return false;
           }
           return reached(*form.of);
         }
