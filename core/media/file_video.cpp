@@ -343,7 +343,7 @@ TensorView FileVideo::read(std::span<const std::int64_t> indices) const {
   try {
     memory.reset(new std::uint8_t[static_cast<std::size_t>(picture * count + row)]);
   } catch (const std::bad_alloc&) {
-    fail("out_of_memory", "video",
+    fail("video_too_large", "video",
          "{} frames of {} x {} must fit in memory but do not ({} MB): "
          "read fewer frames of {} at a time",
          count, info_.width, info_.height, picture * count / 1000000, path_);

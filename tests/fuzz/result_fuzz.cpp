@@ -5,6 +5,7 @@
 #include <string>
 
 #include "core/base/error.h"
+#include "plugin/runs/events.h"
 #include "plugin/runs/run_view.h"
 
 namespace {
@@ -14,9 +15,8 @@ using namespace bestreel;
 void project_with(const std::string& kind, const std::string& body) {
   RunSettings settings;
   settings.judges = settings.judge_ids = {"j"};
-  Candidate candidate;
-  candidate.id = "a";
-  std::vector<Event> events{run_event(settings), candidate_event(candidate)};
+  std::vector<Event> events{encode({.body = settings}),
+                            encode({.candidate = "a", .body = events::Candidate{.id = "a"}})};
   events.push_back({.candidate = "a", .kind = kind, .body = body});
   try {
     const RunView view = project(events);
@@ -36,6 +36,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     project_with("judged", "{\"judge\":0,\"result\":" + again + "}");
   } catch (const Error&) {
   }
-  for (const char* kind : {"run", "candidate", "judged"}) project_with(kind, text);
+  for (const char* kind :
+       {"run", "arrived", "wave_started", "steps_done", "previewed", "preview_judged",
+        "barrier_decided", "decoded", "candidate", "judged", "failed", "stopped", "waited",
+        "redone", "winner_selected", "finished"}) {
+    project_with(kind, text);
+  }
   return 0;
 }
