@@ -187,7 +187,8 @@ TEST_F(CheckpointTest, RefusesABrokenIndex) {
 TEST_F(CheckpointTest, SaysWhatIsThereInstead) {
   expect_error("checkpoint_missing", "has neither");
   write("pytorch_model.bin", "x");
-  expect_error("checkpoint_missing", "save it as safetensors");
+  expect_error("checkpoint_missing", "pytorch_model.bin");
+  expect_error("checkpoint_missing", "as safetensors");
   write("model.safetensors", "version https://git-lfs.github.com/spec/v1\n");
   expect_error("safetensors_malformed", "git lfs pull");
   write("model.safetensors", "");

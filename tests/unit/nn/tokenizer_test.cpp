@@ -217,8 +217,9 @@ class TokenizerFolder : public testing::Test {
 TEST_F(TokenizerFolder, ReadsVocabularyAndMerges) {
   json root = small();
   write("tokenizer.json", root.dump());
-  const Ids want = encode("abab a<|end|>b<tool>");
-  ASSERT_EQ(std::count(want.begin(), want.end(), 259), 1);
+  EXPECT_EQ(encode("abab<|end|>b<tool>"), (Ids{257, 259, 98, 260}));
+  // Without tokenizer.json the words are Qwen2's, which begin with their space.
+  const Ids want{257, 258, 259, 98, 260};
   std::filesystem::remove(folder_ / "tokenizer.json");
   write("vocab.json", root["model"]["vocab"].dump());
   write("merges.txt", "#version: 0.2\na b\r\nab ab\n\xC4\xA0 a\n\n");

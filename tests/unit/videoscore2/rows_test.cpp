@@ -37,16 +37,16 @@ TEST(Rows, RmsNorm) {
 }
 
 // Verifies the same of the rotation, with heads of any even size.
-TEST(Rows, Rotation) {
+TEST(Rows, Rope) {
   at::manual_seed(2);
   for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16})
     for (const std::int64_t head : {6, 22, 128}) {
       const at::Tensor angle = at::randn({kRows, 1, head / 2});
-      const Rotation turn{angle.cos().to(dtype), angle.sin().to(dtype)};
+      const Rope rope{angle.cos().to(dtype), angle.sin().to(dtype)};
       expect_rows_alone(
           at::randn({kRows, 3, head}).to(dtype), [&](const at::Tensor& x, std::int64_t first) {
             return rotate(
-                x, {turn.cos.narrow(0, first, x.size(0)), turn.sin.narrow(0, first, x.size(0))});
+                x, {rope.cos.narrow(0, first, x.size(0)), rope.sin.narrow(0, first, x.size(0))});
           });
     }
 }
