@@ -449,7 +449,7 @@ TEST_F(SessionProtocolTest, FinishedFilesArrive) {
   EXPECT_EQ(told, (std::vector<std::string>{"arrived a.mp4", "finished c000", "arrived b.mp4",
                                             "finished c001"}));
   ASSERT_EQ(view.candidates.size(), 2u);
-  EXPECT_EQ(view.candidates[0].label, "a.mp4");
+  EXPECT_EQ(view.candidates[0].id, "a.mp4");
   EXPECT_TRUE(failed(*view.candidates[0].results.at(0)));
   EXPECT_TRUE(view.trajectories.empty()) << "nothing was made";
   EXPECT_EQ(go(false).first, told) << "as they were recorded";
