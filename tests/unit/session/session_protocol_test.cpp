@@ -227,6 +227,7 @@ TEST_F(SessionProtocolTest, TwinsAreRefused) {
   const std::string refused = refusal({{.starts = seeds(2), .barriers = {5}}}, engine, answer);
   EXPECT_NE(refused.find("would become one video"), std::string::npos) << refused;
   EXPECT_NE(refused.find("--stochastic"), std::string::npos) << refused;
+  engine.what.drafts = false;
   EXPECT_NE(refusal({{.starts = {{0, Noise::seed(1), true}}}}, engine).find("makes no drafts"),
             std::string::npos);
 }
@@ -426,7 +427,7 @@ TEST_F(SessionProtocolTest, FinishedFilesArrive) {
   const auto go = [&](bool late) {
     FileEngine engine(in);
     auto strategy = std::make_unique<Scripted>(std::vector<Ask>{});
-    strategy->needs_ = {};
+    strategy->needs_ = {.files = true};
     Scripted* raw = strategy.get();
     Session session(run_, engine.capabilities(), std::move(strategy), {testing::rate_judge()},
                     options_for(run_));

@@ -238,7 +238,7 @@ TEST_F(SessionRandomTest, AnyCandidateIsMadeAgainFromItsText) {
 // is lost: the same strategy without its fault goes on and ends as if there had been none.
 TEST_F(SessionRandomTest, WhatMayNotBeAskedIsRefusedAndCostsNothing) {
   std::set<int> met;
-  for (const std::uint64_t seed : seeds(4)) {
+  for (const std::uint64_t seed : seeds(8)) {
     for (int fault = 1; fault <= static_cast<int>(testing::kLastFault); ++fault) {
       SCOPED_TRACE("seed " + std::to_string(seed) + ", fault " + std::to_string(fault));
       fresh();

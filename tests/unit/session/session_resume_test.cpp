@@ -171,7 +171,9 @@ TEST_F(SessionMismatchTest, AnEngineThatMakesSomethingElseIsFoundOut) {
   SyntheticEngine engine;
   engine.preview = preview_of(0);
   run(run_, engine, strategy());
-  const std::vector<Event> events = RunStore::open_read_only(run_).events();
+  std::vector<Event> events = RunStore::open_read_only(run_).events();
+  // Judge and writer work at the same time: here the writer was first, and then it was killed.
+  std::erase_if(events, [](const Event& event) { return event.kind == "preview_judged"; });
   const auto seen = std::find_if(events.begin(), events.end(),
                                  [](const Event& event) { return event.kind == "previewed"; });
   ASSERT_NE(seen, events.end());
