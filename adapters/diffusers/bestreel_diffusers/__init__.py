@@ -93,7 +93,8 @@ def best_of_n(pipe, prompt, n, judge, *, strategy="best-of-n", seeds=None, out=N
     max_forwards, max_seconds   0: no limit; else the run ends there with the best so far
 
     Raises BestreelError for what is wrong with the call, the judge or the directory. What goes wrong with one
-    candidate (memory, latents that are not finite, a judge that fails) is that candidate's: the run goes on.
+    candidate (latents that are not finite, a judge that fails) is that candidate's: the run goes on. Where memory gives
+    out it is made once more, then the run stops, and the same call goes on with it.
     """
     seeds = _seeds(n, seeds)
     if not isinstance(prompt, str) or not prompt.strip():

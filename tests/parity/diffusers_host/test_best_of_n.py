@@ -138,19 +138,28 @@ def test_latents_that_are_not_finite_cost_one_candidate(pipe, tmp_path, monkeypa
     assert outcome.candidates[0].end == "finished" and outcome.winner is not None
 
 
-def test_too_little_memory_costs_one_candidate(pipe, tmp_path, monkeypatch):
-    decode, calls = pipe.vae.decode, []
+def test_too_little_memory_is_no_candidates_failure(pipe, tmp_path, monkeypatch):
+    """It is tried once more; where it goes on the run stops, and goes on where there is memory."""
+    whole = short(pipe, tmp_path / "whole", n=2)
+    decode, calls, lacking = pipe.vae.decode, [], {1}
 
     def greedy(*arguments, **named):
         calls.append(1)
-        if len(calls) == 1:
+        if len(calls) in lacking:
             raise torch.OutOfMemoryError("tried to allocate 1 EiB")
         return decode(*arguments, **named)
 
     monkeypatch.setattr(pipe.vae, "decode", greedy)
     outcome = short(pipe, tmp_path / "run", n=2)
-    assert [one.end for one in outcome.candidates] == ["failed", "finished"]
-    assert "1 EiB" in outcome.candidates[0].reason and outcome.winner.name == "c001"
+    assert [one.end for one in outcome.candidates] == ["finished", "finished"] and len(calls) == 3
+    assert outcome.winner.name == whole.winner.name
+    lacking = set(range(100))
+    with pytest.raises(Exception, match="1 EiB"):
+        short(pipe, tmp_path / "stopped", n=2)
+    lacking = set()
+    again = short(pipe, tmp_path / "stopped", n=2)
+    assert [one.end for one in again.candidates] == ["finished", "finished"]
+    assert again.winner.name == whole.winner.name
 
 
 def test_interrupted_and_called_again_it_ends_the_same(pipe, tmp_path, monkeypatch):
