@@ -23,7 +23,7 @@ namespace bestreel {
 
 /// Written once, as the "run" event: what has to be equal for a resume.
 struct RunSettings {
-  std::string command;            ///< "rank", "generate", or a host's name
+  std::string command;  ///< "rank", "generate", or a host's name
   /// JSON texts of the RunConfig, not interpreted here: what decides the result, and where it was
   /// made. Empty: a host that has none.
   std::string recipe, place;

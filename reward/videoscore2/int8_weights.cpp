@@ -322,11 +322,11 @@ Int8Weights int8_weights(const Checkpoint& source, const std::string& digest) {
            *wrong);
     return weights;
   }
-  fail(
-      code, "checkpoint",
-      "--quantize int8 needs a place for its file, but {}: free some space, set XDG_CACHE_HOME to a "
-      "folder with room, or do without --quantize int8",
-      reasons);
+  fail(code, "checkpoint",
+       "--quantize int8 needs a place for its file, but {}: free some space, set XDG_CACHE_HOME to "
+       "a "
+       "folder with room, or do without --quantize int8",
+       reasons);
 }
 
 }  // namespace bestreel::videoscore2
