@@ -216,7 +216,7 @@ int run_replay(const po::variables_map& given) {
   const Command command = replay_command();
   const std::string directory = required_text(given, command, "directory", "DIR");
   const std::string id = required_text(given, command, "candidate", "ID");
-  const RunView view = project(RunStore::open_read_only(directory).events());
+  const RunView view = read_view(directory);
   if (view.settings.command != "generate") {
     fail("run_foreign", command.name,
          "{} holds a run of `{}`: only a run of `generate` can be replayed", directory,

@@ -12,6 +12,8 @@
 
 #include "cli/command.h"
 #include "cli/machine.h"
+#include "cli/mapped_files.h"
+#include "cli/output.h"
 #include "core/base/fail.h"
 
 namespace bestreel::cli {
@@ -72,27 +74,35 @@ void steady_allocator() {
 #endif
 }
 
+// One place for what every command says: its sentence, its exit status, and whether what it wrote
+// has arrived.
 int main(int argc, char** argv) {
   using namespace bestreel;
   steady_allocator();
   std::ios::sync_with_stdio(false);
   std::signal(SIGPIPE, SIG_IGN);  // a closed pager is an error of the write, not a silent death
   std::signal(SIGXFSZ, SIG_IGN);
+  cli::filter_output();
+  cli::name_lost_mappings();
+  int code = cli::kFailed;
+  const auto say = [](const std::string& sentence) { std::cerr << cli::bounded(sentence) << "\n"; };
   try {
-    const int code = cli::run({argv + 1, argv + argc});
-    std::cout.flush();
-    return code;
+    code = cli::run({argv + 1, argv + argc});
   } catch (const UsageError& error) {
-    std::cerr << error.what() << "\n";
-    return cli::kUsage;
+    say(error.what());
+    code = cli::kUsage;
   } catch (const Error& error) {
-    std::cerr << error.what() << "\n";
-    return error.code() == "cancelled" ? cli::kInterrupted : cli::kFailed;
+    say(error.what());
+    code = error.code() == "cancelled" ? cli::kInterrupted : cli::kFailed;
   } catch (const std::bad_alloc&) {
     std::cerr << "[bestreel] out of memory: close other programs, or use smaller videos\n";
-    return cli::kFailed;
   } catch (const std::exception& error) {
-    std::cerr << "[bestreel] unexpected error, please report it: " << error.what() << "\n";
-    return cli::kFailed;
+    say(std::string("[bestreel] unexpected error, please report it: ") + error.what());
   }
+  if (!cli::stdout_is_whole() && code == cli::kDone) {
+    std::cerr << "[bestreel] stdout could not be written: check where it goes\n";
+    code = cli::kFailed;
+  }
+  std::cerr.flush();
+  return code;
 }

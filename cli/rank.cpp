@@ -14,6 +14,7 @@
 #endif
 #include "cli/interrupt.h"
 #include "cli/judges.h"
+#include "cli/output.h"
 #include "cli/planning.h"
 #include "cli/table.h"
 #include "cli/terminal.h"
@@ -149,12 +150,23 @@ int run_ranking(Ranking& ranking, const std::string& directory, const Output& ou
     progress.clear();
     const RunView& view = ranking.finish(output.report);
     print_outcome(directory, view, output, complete);
+    for (const auto& [candidate, sentence] : ranking.put_off()) {
+      std::cerr << fmt::format(
+          "[rank] {} was not judged, the next `bestreel resume` tries again: {}\n",
+          printable(candidate), bounded(sentence));
+    }
     return complete;
   };
   std::vector<std::string> known;
   for (const Candidate& candidate : ranking.view().candidates) known.push_back(candidate.path);
   Arrivals arrivals(known);
 
+  for (const std::string& path : ranking.changed()) {
+    std::cerr << fmt::format(
+        "[rank] {} is missing, or is not the file that the run took in: its scores stay those of "
+        "then\n",
+        printable(path));
+  }
   bool complete = known.empty() || judge();
   if (!watch.empty()) std::cerr << "watching for new videos, Ctrl-C ends\n";
   while (!watch.empty() && !interrupt.wait(0.5)) {
@@ -162,6 +174,7 @@ int run_ranking(Ranking& ranking, const std::string& directory, const Output& ou
     if (!arrived.empty() && ranking.take_in(arrived) > 0) complete = judge();
   }
   // A watch has no other end than Ctrl-C: it is then no interruption.
+  if (!ranking.put_off().empty() || !ranking.changed().empty()) return kFailed;
   return exit_code(ranking.view(), complete);
 }
 
@@ -230,7 +243,7 @@ int run_rank(const po::variables_map& given) {
 int run_resume(const po::variables_map& given) {
   const Command command = resume_command();
   const std::string directory = required_text(given, command, "directory", "DIR");
-  const RunView view = project(RunStore::open_read_only(directory).events());
+  const RunView view = read_view(directory);
   const int threads = given.count("threads") != 0 ? given["threads"].as<int>() : 0;
 #ifdef BESTREEL_WITH_TORCH
   if (view.settings.command == "generate") {
@@ -266,11 +279,8 @@ int run_export(const po::variables_map& given) {
   if (format != "csv" && format != "jsonl") {
     fail_usage(command.name, "format must be csv or jsonl, but got {}", format);
   }
-  const RunView view = project(RunStore::open_read_only(directory).events());
+  const RunView view = read_view(directory);
   std::cout << export_run(view, format == "csv" ? ExportFormat::kCsv : ExportFormat::kJsonl);
-  std::cout.flush();
-  if (!std::cout)
-    fail("write_failed", "export", "stdout could not be written: check where it goes");
   return kDone;
 }
 

@@ -1,5 +1,7 @@
 #include "cli/terminal.h"
 
+#include "cli/output.h"
+
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -13,7 +15,7 @@ namespace bestreel::cli {
 namespace {
 
 std::string coloured(const char* code, const std::string& text) {
-  return colours() ? fmt::format("\x1b[{}m{}\x1b[0m", code, text) : text;
+  return colours() ? escape(std::string(code) + "m") + text + escape("0m") : text;
 }
 
 /// Display cells: code points outside escape sequences.
@@ -65,13 +67,14 @@ void Progress::update(std::size_t done, std::size_t total, const std::string& na
         elapsed.count() / static_cast<double>(done) * static_cast<double>(total - done);
     eta = "  ETA " + duration_text(rest);
   }
-  std::cerr << fmt::format("\r\x1b[K{} {}/{}  {}{}", what_, done, total, printable(name), eta)
+  std::cerr << erase_line()
+            << fmt::format("{} {}/{}  {}{}", what_, done, total, printable(name), eta)
             << std::flush;
   shown_ = true;
 }
 
 void Progress::clear() {
-  if (shown_) std::cerr << "\r\x1b[K" << std::flush;
+  if (shown_) std::cerr << erase_line() << std::flush;
   shown_ = false;
 }
 
@@ -107,8 +110,9 @@ std::string duration_text(double seconds) {
 }
 
 std::string printable(const std::string& text) {
+  constexpr std::size_t kMost = 300;
   std::string out;
-  for (const char c : text) {
+  for (const char c : text.substr(0, kMost)) {
     const auto byte = static_cast<unsigned char>(c);
     if (byte < 0x20 || byte == 0x7F) {
       out += "\xEF\xBF\xBD";
@@ -116,7 +120,7 @@ std::string printable(const std::string& text) {
       out += c;
     }
   }
-  return out;
+  return text.size() > kMost ? out + "..." : out;
 }
 
 }  // namespace bestreel::cli

@@ -51,8 +51,8 @@ class Table {
 /// "0.4 s", "12 s", "3:05 min".
 std::string duration_text(double seconds);
 
-/// Text that is safe on a terminal: control characters (a file name may hold escape sequences)
-/// are shown as U+FFFD.
+/// A name inside a line or a table: one line of at most 300 bytes. What is unsafe on a terminal is
+/// filtered in any case, see output.h.
 std::string printable(const std::string& text);
 
 }  // namespace bestreel::cli

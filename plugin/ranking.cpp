@@ -10,6 +10,7 @@
 #include <set>
 #include <utility>
 
+#include "core/base/errno_code.h"
 #include "core/base/fail.h"
 #include "core/base/file.h"
 #include "plugin/cascade.h"
@@ -40,7 +41,9 @@ Candidate candidate_of(const std::string& path, const std::string& id) {
     candidate.sha256 = sha256_file(path);
     candidate.video = open_video(path)->info();
     candidate.video.times.clear();
-  } catch (const Error&) {
+  } catch (const Error& error) {
+    // What the machine lacks now it may have later: that is not to become the video's failure.
+    if (is_machine_failure(error.code())) throw;
   }
   return candidate;
 }
@@ -71,6 +74,11 @@ Ranking::Ranking(RunStore store, std::vector<JudgePtr> judges)
 
 Ranking Ranking::start(const std::string& directory, const RunSettings& settings,
                        const std::vector<std::string>& files, std::vector<JudgePtr> judges) {
+  if (!RunStore::exists(directory)) {
+    std::vector<std::string> extensions;
+    for (const std::string& file : files) extensions.push_back(fs::path(file).extension().string());
+    refuse_outputs_of_others(directory, files, extensions, /*makes=*/false);
+  }
   Ranking ranking(RunStore::create(directory), std::move(judges));
   std::vector<Event> events{run_event(settings)};
   for (Event& event : candidate_events(files)) events.push_back(std::move(event));
@@ -83,13 +91,17 @@ Ranking Ranking::resume(const std::string& directory, const RunSettings& setting
   Ranking ranking(RunStore::open(directory), std::move(judges));
   ranking.append({});
   require_same_run(directory, ranking.view_.settings, settings);
+  for (const Candidate& candidate : ranking.view_.candidates) {
+    if (candidate.sha256.empty() || is_intact(candidate.path, candidate.sha256)) continue;
+    ranking.changed_.push_back(candidate.path);
+  }
   return ranking;
 }
 
 void Ranking::append(const std::vector<Event>& events) {
   if (!events.empty()) store_.append(events);
   events_ = store_.events();
-  view_ = project(events_);
+  view_ = project(events_, (fs::path(store_.directory()) / "run.sqlite").string());
 }
 
 std::size_t Ranking::take_in(const std::vector<std::string>& files) {
@@ -153,6 +165,7 @@ std::vector<Ranking::Job> Ranking::pending(std::size_t first_judge, std::size_t 
 }
 
 bool Ranking::judge_pending(std::stop_token stop, const RankingProgress& progress) {
+  put_off_.clear();
   const std::size_t n = view_.candidates.size(), last = judges_.size() - 1;
   const bool cascade = !view_.settings.keep.empty();
   std::size_t done = 0, total = 0;
@@ -195,6 +208,12 @@ bool Ranking::run_jobs(const std::vector<Job>& jobs, std::stop_token stop,
              "with another --out",
              job.path);
       }
+      std::error_code error;
+      if (job.sha256.empty() && fs::is_regular_file(job.path, error)) {
+        fail("video_changed", "rank",
+             "{} could not be read when the run took it in: start a new run with another --out",
+             job.path);
+      }
       // A video of its own for each judge: Video::read is for one thread at a time.
       return queues.at(job.judge)->submit({open_video(job.path), condition}).result;
     } catch (const Error& error) {
@@ -220,6 +239,10 @@ bool Ranking::run_jobs(const std::vector<Job>& jobs, std::stop_token stop,
     running.pop_front();
     const Failure* failure = std::get_if<Failure>(&result);
     if (failure != nullptr && failure->code == "cancelled") continue;
+    if (failure != nullptr && is_machine_failure(failure->code)) {
+      put_off_.push_back({job.id, failure->sentence});
+      continue;
+    }
     store_.append(judged_event(job.id, job.judge, result));
     ++done;
   }
@@ -228,7 +251,7 @@ bool Ranking::run_jobs(const std::vector<Job>& jobs, std::stop_token stop,
 }
 
 const RunView& Ranking::finish(const ReportOptions& report) {
-  write_best(store_.directory(), view_);
+  write_best(store_.directory(), view_, [&](Event event) { store_.append(std::move(event)); });
   append({finished_event(view_.winner)});
   write_report(store_.directory(), view_, report);
   return view_;

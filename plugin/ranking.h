@@ -38,6 +38,16 @@ class BESTREEL_API Ranking {
 
   const RunView& view() const { return view_; }
 
+  /// Files that are missing, or other ones, since the run took them in: found by resume().
+  const std::vector<std::string>& changed() const { return changed_; }
+
+  /// Judgements of the last judge_pending() that the machine failed at (no descriptors, no memory,
+  /// a disk, permissions), candidate and sentence: they are not recorded, and due again next time.
+  struct PutOff {
+    std::string candidate, sentence;
+  };
+  const std::vector<PutOff>& put_off() const { return put_off_; }
+
   /// Adds files that came later, or were written again; a file that is known and unchanged is left
   /// alone. Returns how many were taken in.
   std::size_t take_in(const std::vector<std::string>& files);
@@ -64,6 +74,8 @@ class BESTREEL_API Ranking {
   std::vector<JudgePtr> judges_;
   std::vector<Event> events_;
   RunView view_;
+  std::vector<std::string> changed_;
+  std::vector<PutOff> put_off_;
 };
 
 /// The files of a ranking: each folder gives its video files (by extension, not hidden, sorted, not

@@ -103,7 +103,7 @@ class Replayer final : public SamplerCallback {
 
 Replayed replay(const std::string& directory, CandidateId id, Engine& engine,
                 const RunSettings& now, const VideoSink& keep) {
-  const RunView view = project(RunStore::open_read_only(directory).events());
+  const RunView view = read_view(directory);
   const std::string name = candidate_name(id);
   std::map<std::string, const TrajectoryRecord*> trajectories;
   for (const TrajectoryRecord& trajectory : view.trajectories)

@@ -7,6 +7,7 @@
 
 #include "core/base/fail.h"
 #include "core/base/file.h"
+#include "core/base/temporary_file.h"
 #include "core/media/video_writer.h"
 
 namespace bestreel {
@@ -31,7 +32,8 @@ void write_video(const std::string& path, const Video& video, VideoWriterOptions
 std::string make_place(const std::string& directory, const std::string& name) {
   const fs::path path = fs::absolute(fs::path(directory) / name).lexically_normal();
   std::error_code error;
-  fs::create_directories(path.parent_path(), error);
+  fs::create_directories(directory, error);
+  if (!error && fs::path(name).has_parent_path()) make_own_folder(path.parent_path().string());
   if (error) {
     fail("write_failed", "session",
          "{} could not be made ({}): check the folder and its "

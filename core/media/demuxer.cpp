@@ -14,6 +14,7 @@ extern "C" {
 #include <libavutil/dict.h>
 }
 
+#include "core/base/errno_code.h"
 #include "core/base/fail.h"
 
 namespace bestreel {
@@ -28,8 +29,8 @@ void check_path(const std::string& path) {
       fail("video_missing", "video", "{} does not exist: check the path",
            path.empty() ? "the empty path" : path);
     }
-    fail("video_unreadable", "video", "{} cannot be read ({}): check its permissions and links",
-         path, std::strerror(errno));
+    fail(errno_code(errno, "video_unreadable"), "video", "{} cannot be read ({}): {}", path,
+         std::strerror(errno), errno_remedy(errno));
   }
   if (S_ISDIR(status.st_mode)) {
     fail("video_is_folder", "video",
@@ -51,8 +52,8 @@ void check_path(const std::string& path) {
   }
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (descriptor < 0) {
-    fail("video_unreadable", "video", "{} cannot be read ({}): check its permissions", path,
-         std::strerror(errno));
+    fail(errno_code(errno, "video_unreadable"), "video", "{} cannot be read ({}): {}", path,
+         std::strerror(errno), errno_remedy(errno));
   }
   ::close(descriptor);
 }
@@ -71,6 +72,15 @@ bool begins_as_mp4(const std::string& path) {
   std::array<char, 8> head{};
   std::ifstream(path, std::ios::binary).read(head.data(), head.size());
   return std::string_view(head.data() + 4, 4) == "ftyp";
+}
+
+/// Throws where libav's `status` says that the machine gave out, which says nothing of the video.
+void fail_of_machine(const std::string& path, int status) {
+  const std::string code = errno_code(AVUNERROR(status), "");
+  if (!code.empty()) {
+    fail(code, "video", "{} cannot be read ({}): {}", path, std::strerror(AVUNERROR(status)),
+         errno_remedy(AVUNERROR(status)));
+  }
 }
 
 [[noreturn]] void fail_unknown_format(const std::string& path, const std::string& reason) {
@@ -94,6 +104,7 @@ Demuxer::Demuxer(const std::string& path) {
   const int opened = avformat_open_input(&raw, libav::file_url(path).c_str(), nullptr, &options);
   av_dict_free(&options);
   if (opened < 0) {
+    fail_of_machine(path, opened);
     const std::string reason = libav::error_text(opened);
     if (begins_as_mp4(path) && reason.find("moov") != std::string::npos) {
       fail("video_corrupt", "video",
@@ -106,6 +117,7 @@ Demuxer::Demuxer(const std::string& path) {
   context_.reset(raw);
   if (is_text_art(context_->iformat->name)) fail_unknown_format(path, "it looks like text");
   if (const int found = avformat_find_stream_info(raw, nullptr); found < 0) {
+    fail_of_machine(path, found);
     fail_unknown_format(path, libav::error_text(found));
   }
 

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdarg>
+#include <cstring>
 #include <mutex>
 #include <new>
 
@@ -13,18 +14,19 @@ extern "C" {
 namespace bestreel::libav {
 namespace {
 
-thread_local std::string last_line;  // NOLINT: one per thread, so that errors do not mix
+// One per thread, so that errors do not mix. A fixed buffer, since libav's C code calls from its
+// own threads: an exception there (no memory) would end the process.
+constexpr int kLine = 512;
+thread_local char last_line[kLine] = {};  // NOLINT
 
-void keep_last_error(void* source, int level, const char* format, va_list arguments) {
+void keep_last_error(void* source, int level, const char* format, va_list arguments) noexcept {
   if (level > AV_LOG_ERROR) return;
-  std::array<char, 512> line{};
+  char line[kLine] = {};
   int print_prefix = 0;  // the prefix holds an address, which would differ from run to run
-  av_log_format_line2(source, level, format, arguments, line.data(), line.size(), &print_prefix);
-  std::string text(line.data());
-  while (!text.empty() && (text.back() == '\n' || text.back() == ' ' || text.back() == '.')) {
-    text.pop_back();
-  }
-  if (!text.empty()) last_line = std::move(text);
+  av_log_format_line2(source, level, format, arguments, line, kLine, &print_prefix);
+  std::size_t length = std::strlen(line);
+  while (length > 0 && std::strchr("\n .", line[length - 1]) != nullptr) line[--length] = '\0';
+  if (length > 0) std::memcpy(last_line, line, length + 1);
 }
 
 }  // namespace
@@ -46,13 +48,13 @@ void quiet_log() {
   std::call_once(once, [] { av_log_set_callback(keep_last_error); });
 }
 
-void forget_log() { last_line.clear(); }
+void forget_log() { last_line[0] = '\0'; }
 
 std::string error_text(int code) {
   std::array<char, AV_ERROR_MAX_STRING_SIZE> text{};
   av_strerror(code, text.data(), text.size());
   std::string sentence(text.data());
-  if (!last_line.empty()) sentence += "; " + last_line;
+  if (last_line[0] != '\0') sentence += std::string("; ") + last_line;
   return sentence;
 }
 

@@ -1,12 +1,11 @@
 #include "core/media/video_writer.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <filesystem>
 #include <limits>
+#include <optional>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -15,8 +14,9 @@ extern "C" {
 #include <libavutil/opt.h>
 }
 
+#include "core/base/errno_code.h"
 #include "core/base/fail.h"
-#include "core/base/file.h"
+#include "core/base/temporary_file.h"
 #include "core/media/libav.h"
 #include "core/media/limits.h"
 
@@ -56,7 +56,8 @@ void check_options(const VideoWriterOptions& options) {
 }  // namespace
 
 struct VideoWriter::Impl {
-  std::string path, partial;
+  std::string path;
+  std::optional<TemporaryFile> file;  ///< from open() to finish()
   VideoWriterOptions options;
   std::unique_ptr<AVFormatContext, CloseOutput> container;
   libav::CodecPtr encoder;
@@ -65,7 +66,7 @@ struct VideoWriter::Impl {
   libav::PacketPtr packet = libav::make_packet();
   std::vector<std::uint8_t> rgb;  ///< one interleaved picture of the encoder's size
   std::int64_t height = 0, width = 0, count = 0;
-  bool created = false, finished = false;
+  bool finished = false;
 
   [[noreturn]] void fail_write(int status) const;
   void check(int status) const {
@@ -86,7 +87,7 @@ struct VideoWriter::Impl {
   void gather(const TensorView& frames, std::int64_t index);
   void discard() {
     container.reset();
-    if (std::exchange(created, false)) ::unlink(partial.c_str());
+    file.reset();
   }
 };
 
@@ -97,7 +98,7 @@ void VideoWriter::Impl::fail_write(int status) const {
          "and run the same command again",
          path);
   }
-  fail("write_failed", "video",
+  fail(errno_code(AVUNERROR(status), "write_failed"), "video",
        "{} could not be written ({}): check the folder, its permissions "
        "and its limits",
        path, libav::error_text(status));
@@ -160,9 +161,10 @@ void VideoWriter::Impl::open_h264() {
 }
 
 void VideoWriter::Impl::open_container() {
+  file.emplace(path);
   AVFormatContext* raw = nullptr;
   check(avformat_alloc_output_context2(&raw, nullptr, lossless() ? "matroska" : "mp4",
-                                       libav::file_url(partial).c_str()));
+                                       libav::file_url(file->name()).c_str()));
   container.reset(raw);
   raw->flags |= AVFMT_FLAG_BITEXACT;
   AVStream* stream = avformat_new_stream(raw, nullptr);
@@ -173,7 +175,6 @@ void VideoWriter::Impl::open_container() {
   for (const auto& [key, value] : options.metadata) {
     av_dict_set(&raw->metadata, key.c_str(), value.c_str(), 0);
   }
-  created = true;
   check(avio_open(&raw->pb, raw->url, AVIO_FLAG_WRITE));
   AVDictionary* muxing = nullptr;
   if (!lossless()) av_dict_set(&muxing, "movflags", "+faststart+use_metadata_tags", 0);
@@ -257,7 +258,6 @@ VideoWriter::VideoWriter(std::string path, VideoWriterOptions options)
          path);
   }
   libav::quiet_log();
-  impl_->partial = path + ".partial";
   impl_->path = std::move(path);
   impl_->options = std::move(options);
 }
@@ -308,8 +308,7 @@ void VideoWriter::finish() {
   self.check(av_write_trailer(self.container.get()));
   self.check(avio_closep(&self.container->pb));
   self.container.reset();
-  self.created = false;  // commit_file() removes it on failure
-  commit_file(self.partial, self.path);
+  self.file->commit();
   self.finished = true;
 }
 

@@ -67,6 +67,16 @@ class Mapping {
   Mapping(const Mapping&) = delete;
   Mapping& operator=(const Mapping&) = delete;
 
+  /// A file that was cut since would end the process at the first page that is gone.
+  void require_whole() const {
+    struct stat status {};
+    if (::stat(path_.c_str(), &status) == 0 && static_cast<std::uint64_t>(status.st_size) < size_) {
+      fail("checkpoint_changed", "checkpoint",
+           "{} had {} bytes when it was opened and has {} now: download it again", path_, size_,
+           static_cast<std::uint64_t>(status.st_size));
+    }
+  }
+
   const std::string& path() const { return path_; }
   std::uint8_t* data() const { return static_cast<std::uint8_t*>(data_); }
   std::uint64_t size() const { return size_; }
@@ -200,6 +210,7 @@ struct Checkpoint::Impl {
            "is a checkpoint of the architecture that its config.json names",
            (fs::path(folder) / (stem + ".safetensors")).string(), name, tensors.size());
     }
+    at->second.file->require_whole();
     return at->second;
   }
 };

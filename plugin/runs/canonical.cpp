@@ -37,7 +37,7 @@ std::string canonical_table(const std::vector<Event>& events) {
   using Row = std::tuple<std::int64_t, std::int64_t, std::string, std::string, std::string>;
   std::vector<Row> rows;
   for (const Event& event : events) {
-    if (event.kind == "waited" || event.kind == "redone") continue;
+    if (event.kind == "waited" || event.kind == "redone" || event.kind == "best_written") continue;
     rows.emplace_back(event.wave, event.step, event.candidate, event.kind,
                       canonical_body(event.body));
   }

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <string_view>
 
 #include "core/base/fail.h"
 #include "plugin/runs/run_view.h"
@@ -53,10 +54,14 @@ std::string jsonl(const RunView& view) {
   return out;
 }
 
-/// RFC 4180: quoted where needed, quotes doubled.
+/// A text, RFC 4180: quoted where needed, quotes doubled. Spreadsheets run what begins like a
+/// formula, and names come from elsewhere: an apostrophe before it makes it a text to them. Numbers
+/// do not go through here.
 std::string field(const std::string& bytes) {
   const std::string json = Json(bytes).dump(-1, ' ', false, Json::error_handler_t::replace);
-  const auto text = Json::parse(json).get<std::string>();
+  auto text = Json::parse(json).get<std::string>();
+  if (!text.empty() && std::string_view("=+-@\t\r").find(text[0]) != std::string_view::npos)
+    text.insert(0, 1, '\'');
   if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
   std::string out = "\"";
   for (const char c : text) {
@@ -114,10 +119,7 @@ std::string header_of(const std::vector<Column>& columns, const std::string& pre
 std::string cells_of(const Candidate& candidate, std::size_t judge,
                      const std::vector<Column>& columns) {
   std::string cells;
-  const auto add = [&](const std::string& cell) {
-    cells += ',';
-    cells += field(cell);
-  };
+  const auto add = [&](const std::string& number) { cells += "," + number; };
   const Judgement* judgement = judgement_of(candidate, judge);
   for (const Column& column : columns) {
     const Dimension* dimension = nullptr;
@@ -134,8 +136,8 @@ std::string cells_of(const Candidate& candidate, std::size_t judge,
   add(judgement ? number(judgement->reward) : "");
   const auto& result = candidate.results[judge];
   const Failure* failure = result ? std::get_if<Failure>(&*result) : nullptr;
-  add(failure ? failure->code : "");
-  add(failure ? failure->sentence : "");
+  add(field(failure ? failure->code : ""));
+  add(field(failure ? failure->sentence : ""));
   return cells;
 }
 

@@ -12,8 +12,10 @@
 
 #include "core/base/fail.h"
 #include "core/base/file.h"
+#include "core/base/temporary_file.h"
 #include "core/media/video.h"
 #include "core/media/video_writer.h"
+#include "plugin/runs/best_file.h"
 #include "plugin/runs/report_text.h"
 #include "plugin/runs/report_verdict.h"
 
@@ -72,20 +74,17 @@ void write_copy(const std::string& path, const fs::path& copy) {
   writer.finish();
 }
 
+/// A run from elsewhere may name any file of ours: what goes into the page, or into a copy beside
+/// it, is the file that was judged.
+void require_judged(const Candidate& candidate) {
+  if (is_intact(candidate.path, candidate.sha256)) return;
+  fail("video_changed", "report", "it is not the file that was judged");
+}
+
 bool is_there(const fs::path& path) {
   std::error_code error;
   const auto size = fs::file_size(path, error);
   return !error && size > 0;
-}
-
-void make_folder(const fs::path& folder) {
-  std::error_code error;
-  fs::create_directories(folder, error);
-  if (error) {
-    fail("write_failed", "report",
-         "{} could not be made ({}): check the folder and its permissions", folder.string(),
-         error.message());
-  }
 }
 
 /// The name holds the content's hash, so a copy that is there is the right one.
@@ -99,10 +98,10 @@ fs::path copy_path(const std::string& directory, const Candidate& candidate) {
 class CopyOnDisk {
  public:
   CopyOnDisk(fs::path path, const std::string& source, bool keep) : path_(std::move(path)) {
-    if (is_there(path_)) return;
     std::error_code ignored;
+    if (is_there(path_) && fs::is_regular_file(fs::symlink_status(path_, ignored))) return;
     made_folder_ = !fs::exists(path_.parent_path(), ignored);
-    make_folder(path_.parent_path());
+    make_own_folder(path_.parent_path().string());
     try {
       write_copy(source, path_);
     } catch (...) {
@@ -138,6 +137,7 @@ Clip copy_of(const std::string& directory, const Candidate& candidate, bool sing
              const std::string& why) {
   Clip clip;
   if (!single_file) clip.original = relative_url(directory, candidate.path);
+  require_judged(candidate);
   const CopyOnDisk copy(copy_path(directory, candidate), candidate.path, !single_file);
   clip.src =
       single_file ? data_uri(copy.path(), "video/mp4") : relative_url(directory, copy.path());
@@ -167,6 +167,7 @@ Clip clip_of(const std::string& directory, const Candidate& candidate, bool sing
   clip.kind = Clip::Kind::kOriginal;
   const bool webm = candidate.video.container.find("webm") != std::string::npos;
   if (single_file) {
+    require_judged(candidate);
     clip.src = data_uri(candidate.path, webm ? "video/webm" : "video/mp4");
   } else {
     clip.src = clip.original = relative_url(directory, candidate.path);

@@ -58,7 +58,8 @@ std::string uri_of(const std::string& file) {
   return uri;
 }
 
-std::vector<Event> read_checked(Database database) {
+std::vector<Event> read_checked(const std::string& name, int flags, const std::string& file) {
+  Database database(name, flags, file);
   check_ours(database);
   return select_events(database);
 }
@@ -89,7 +90,7 @@ std::vector<Event> read_copy(const std::string& file) {
   const std::string copy = folder.path("run.sqlite");
   copy_file_atomically(file, copy);
   if (fs::exists(file + "-wal")) copy_file_atomically(file + "-wal", copy + "-wal");
-  return read_checked(Database(copy, SQLITE_OPEN_READWRITE, file));
+  return read_checked(copy, SQLITE_OPEN_READWRITE, file);
 }
 
 /// True where a reader of a log can have its index.
@@ -100,19 +101,54 @@ bool index_is_possible(const std::string& file) {
 
 std::vector<Event> read_once(const std::string& file, const Stamp& stamp) {
   if (stamp.log == 0) {
-    return read_checked(
-        Database(uri_of(file) + "?immutable=1", SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, file));
+    return read_checked(uri_of(file) + "?immutable=1", SQLITE_OPEN_READONLY | SQLITE_OPEN_URI,
+                        file);
   }
-  if (index_is_possible(file)) return read_checked(Database(file, SQLITE_OPEN_READONLY, file));
+  if (index_is_possible(file)) return read_checked(file, SQLITE_OPEN_READONLY, file);
   return read_copy(file);
+}
+
+/// One text of each thing in the schema, by name; SQLite's own table of AUTOINCREMENT is left out.
+bool is_our_schema(Database& database) {
+  Statement select(database,
+                   "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name = 'events' "
+                   "DESC");
+  if (!select.step()) return false;
+  const bool ours = select.text(0) == "table" && select.text(1) == "events" &&
+                    select.text(2) == "events" && select.text(3) == kCreate;
+  if (!ours || !select.step()) return false;
+  return select.text(0) == "table" && select.text(1) == "sqlite_sequence" && !select.step();
 }
 
 }  // namespace
 
+void check_files(const std::string& file) {
+  struct stat status {};
+  for (const char* suffix : {"", "-wal", "-shm", "-journal"}) {
+    const std::string each = file + suffix;
+    if (::lstat(each.c_str(), &status) != 0) continue;
+    if (!S_ISREG(status.st_mode)) {
+      fail("run_foreign", "run",
+           "{} must be a plain file but is a link, a folder, a pipe or the like: choose another "
+           "directory",
+           each);
+    }
+    if (std::string_view(suffix) == "-journal" && status.st_size > 0) {
+      fail("run_foreign", "run",
+           "{} was not made by Bestreel, which keeps no such journal: choose another directory, or "
+           "remove it",
+           each);
+    }
+  }
+}
+
 void check_ours(Database& database) {
   const std::int64_t application = database.value("PRAGMA application_id");
   const std::int64_t schema = database.value("PRAGMA user_version");
-  if (application == kApplicationId && schema == kSchema) return;
+  if (application == kApplicationId && schema == kSchema) {
+    if (!is_our_schema(database)) database.fail_damaged();
+    return;
+  }
   if (application == kApplicationId) {
     fail("run_foreign", "run",
          "{} must be a run of schema {} but is of {}: use the version of "
@@ -132,7 +168,13 @@ std::vector<Event> select_events(const Database& database) {
   Statement select(database,
                    "SELECT seq, wave, step, candidate, kind, body, at FROM events ORDER BY seq");
   std::vector<Event> events;
+  std::int64_t bytes = 0;
+  const std::int64_t size = database.size();
   while (select.step()) {
+    // Damaged trees name their pages twice: then rows repeat, and are longer than their file.
+    if (!events.empty() && select.integer(0) <= events.back().seq) database.fail_damaged();
+    for (const int column : {3, 4, 5}) bytes += select.bytes(column);
+    if (bytes > size) database.fail_damaged();
     events.push_back({select.integer(0), select.integer(1), select.integer(2), select.text(3),
                       select.text(4), select.text(5), select.real(6)});
   }
@@ -140,6 +182,7 @@ std::vector<Event> select_events(const Database& database) {
 }
 
 std::vector<Event> read_run(const std::string& file) {
+  check_files(file);
   for (int look = 1;; ++look) {
     const Stamp before = stamp_of(file);
     std::optional<std::vector<Event>> events;

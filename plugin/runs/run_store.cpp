@@ -8,8 +8,10 @@
 
 #include "core/base/fail.h"
 #include "core/base/file.h"
+#include "core/base/temporary_file.h"
 #include "plugin/runs/run_reader.h"
 #include "plugin/runs/sqlite.h"
+#include "plugin/runs/stored_paths.h"
 
 namespace bestreel {
 namespace fs = std::filesystem;
@@ -17,12 +19,6 @@ namespace {
 
 using runs::Database;
 using runs::Statement;
-
-constexpr const char* kCreate =
-    "CREATE TABLE events ("
-    " seq INTEGER PRIMARY KEY AUTOINCREMENT,"
-    " wave INTEGER NOT NULL, step INTEGER NOT NULL, candidate TEXT NOT NULL,"
-    " kind TEXT NOT NULL, body TEXT NOT NULL, at REAL NOT NULL)";
 
 std::string file_in(const std::string& directory, const char* name) {
   return (fs::path(directory) / name).string();
@@ -47,31 +43,21 @@ void make_directory(const std::string& directory) {
   }
 }
 
-/// Makes `file` with its table under another name first: a kill leaves either no run or a whole
-/// one.
+/// Made in memory and written whole: a kill leaves either no run or a whole one.
 void create_file(const std::string& file) {
-  const std::string partial = file + ".partial";
-  const auto remove = [&] {
-    std::error_code ignored;
-    for (const char* suffix : {"", "-journal", "-wal", "-shm"})
-      fs::remove(partial + suffix, ignored);
-  };
-  remove();
-  try {
-    Database database(partial, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, file);
-    database.execute("PRAGMA journal_mode = WAL");  // kept in the file
-    database.execute("BEGIN IMMEDIATE");
-    database.execute(kCreate);
-    database.execute(fmt::format("PRAGMA application_id = {}", runs::kApplicationId));
-    database.execute(fmt::format("PRAGMA user_version = {}", runs::kSchema));
-    database.execute("COMMIT");
-    // Closing would swallow what a full disk says about it.
-    database.execute("PRAGMA wal_checkpoint(TRUNCATE)");
-  } catch (...) {
-    remove();
-    throw;
-  }
-  commit_file(partial, file);
+  Database database(":memory:", SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, file);
+  database.execute(runs::kCreate);
+  database.execute(fmt::format("PRAGMA application_id = {}", runs::kApplicationId));
+  database.execute(fmt::format("PRAGMA user_version = {}", runs::kSchema));
+  sqlite3_int64 size = 0;
+  const std::unique_ptr<unsigned char, decltype(&sqlite3_free)> image(
+      sqlite3_serialize(database.get(), "main", &size, 0), sqlite3_free);
+  if (!image || size < 100) database.fail_now();
+  // The file format's version for writers and readers, 2: with a write-ahead log. A database in
+  // memory has none, and turning one on later would leave a rollback journal where that is killed.
+  image.get()[18] = image.get()[19] = 2;
+  write_file_atomically(
+      file, {reinterpret_cast<const char*>(image.get()), static_cast<std::size_t>(size)});
 }
 
 }  // namespace
@@ -79,11 +65,17 @@ void create_file(const std::string& file) {
 struct RunStore::Impl {
   std::string directory;
   std::string file;
+  std::string real_file;  ///< the same without links
   std::optional<FileLock> lock;
   std::optional<Database> database;  ///< none: opened for reading, each events() looks by itself
 
   explicit Impl(const std::string& directory_)
-      : directory(directory_), file(file_in(directory_, "run.sqlite")) {}
+      : directory(directory_), file(file_in(directory_, "run.sqlite")) {
+    // SQLite is told to follow no link, of which the user's own path may have some.
+    std::error_code error;
+    const fs::path real = fs::canonical(directory, error);
+    if (!error) real_file = (real / "run.sqlite").string();
+  }
 
   ~Impl() {
     // Without it the newest events would stay in run.sqlite-wal, and the file alone not be the run.
@@ -93,10 +85,17 @@ struct RunStore::Impl {
     }
   }
 
-  void take_lock() { lock.emplace(file_in(directory, "run.lock")); }
+  /// Nobody else writes here then: what those who were killed left goes.
+  void take_lock() {
+    lock.emplace(file_in(directory, "run.lock"));
+    remove_leftovers(directory);
+    remove_leftovers(file_in(directory, "report_files"));
+  }
 
   void open() {
-    database.emplace(file, SQLITE_OPEN_READWRITE, file);
+    runs::check_files(file);
+    database.emplace(real_file.empty() ? file : real_file,
+                     SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOFOLLOW, file);
     runs::check_ours(*database);
     database->execute("PRAGMA synchronous = FULL");
   }
@@ -109,6 +108,7 @@ RunStore& RunStore::operator=(RunStore&&) noexcept = default;
 
 bool RunStore::exists(const std::string& directory) {
   const std::string file = file_in(directory, "run.sqlite");
+  runs::check_files(file);
   std::error_code error;
   if (!fs::exists(file, error)) return false;
   try {
@@ -178,7 +178,7 @@ void RunStore::append(const std::vector<Event>& events) {
       insert.bind(2, event.step);
       insert.bind(3, event.candidate);
       insert.bind(4, event.kind);
-      insert.bind(5, event.body);
+      insert.bind(5, runs::with_stored_paths(event.body, impl_->directory));
       insert.bind(6, now());
       insert.step();
       insert.reset();
@@ -192,7 +192,10 @@ void RunStore::append(const std::vector<Event>& events) {
 }
 
 std::vector<Event> RunStore::events() const {
-  return impl_->database ? runs::select_events(*impl_->database) : runs::read_run(impl_->file);
+  std::vector<Event> events =
+      impl_->database ? runs::select_events(*impl_->database) : runs::read_run(impl_->file);
+  for (Event& event : events) event.body = runs::with_real_paths(event.body, impl_->directory);
+  return events;
 }
 
 }  // namespace bestreel

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -144,14 +145,33 @@ Json candidate_json(const Candidate& candidate) {
   return json;
 }
 
+/// 64 hexadecimal digits, or nothing: hashes become names of files.
+std::string hash_from(const Json& json, const char* name) {
+  auto hash = strictly_at<std::string>(json, name);
+  const bool digits = hash.find_first_not_of("0123456789abcdef") == std::string::npos;
+  if (hash.empty() || (hash.size() == 64 && digits)) return hash;
+  fail(
+      "json_malformed", "json",
+      "{} must be 64 hexadecimal digits but is {} other characters: use a file that Bestreel wrote",
+      name, hash.size());
+}
+
+/// A file's name without folders.
+std::string name_from(const Json& json, const char* name) {
+  auto text = strictly_at<std::string>(json, name);
+  if (!text.empty() && text != "." && text != ".." && text.find('/') == std::string::npos)
+    return text;
+  fail("json_malformed", "json", "{} must be a file's name: use a file that Bestreel wrote", name);
+}
+
 Candidate candidate_from(const Json& json) {
   Candidate candidate;
   candidate.id = bytes_from(json.at("id"));
   candidate.path = bytes_from(json.at("path"));
-  candidate.sha256 = strictly_at<std::string>(json, "sha256");
+  candidate.sha256 = hash_from(json, "sha256");
   if (json.contains("lossless")) {
     candidate.lossless = bytes_from(json.at("lossless"));
-    candidate.lossless_sha256 = strictly_at<std::string>(json, "lossless_sha256");
+    candidate.lossless_sha256 = hash_from(json, "lossless_sha256");
   }
   VideoInfo& video = candidate.video;
   video.frame_count = strictly_at<std::int64_t>(json, "frame_count");
@@ -210,7 +230,9 @@ void rank_as_selected(RunView& view, const Json& order) {
               if ((a.rank == 0) != (b.rank == 0)) return b.rank == 0;
               return a.rank != b.rank ? a.rank < b.rank : a.id < b.id;
             });
-  view.winner = places.empty() ? "" : view.candidates.front().id;
+  view.winner = !view.candidates.empty() && view.candidates.front().rank == 1
+                    ? view.candidates.front().id
+                    : "";
 }
 
 /// Combines the judges and ranks by the result.
@@ -230,12 +252,14 @@ void rank(RunView& view) {
 
 }  // namespace
 
-RunView project(const std::vector<Event>& events) {
+RunView project(const std::vector<Event>& events, const std::string& name) {
   RunView view;
   std::map<std::string, Candidate> candidates;
   std::optional<Json> order;
+  const Event* at = nullptr;
   try {
     for (const Event& event : events) {
+      at = &event;
       const Json body = Json::parse(event.body);
       if (event.kind == "run") {
         view.settings = settings_from(body);
@@ -248,26 +272,39 @@ RunView project(const std::vector<Event>& events) {
             result_from_json(body.at("result").dump());
       } else if (event.kind == "winner_selected") {
         order = body.at("order");
+      } else if (event.kind == "best_written") {
+        view.best_files.emplace_back(name_from(body, "file"), hash_from(body, "sha256"));
       }
       add(view.ledger, event);
       view.finished = event.kind == "finished";
     }
+    at = nullptr;
     view.trajectories = project_trajectories(events);
+    for (auto& [id, candidate] : candidates) view.candidates.push_back(std::move(candidate));
+    if (order) {
+      rank_as_selected(view, *order);
+    } else if (view.settings.keep.empty()) {
+      rank(view);
+    }
+    if (!view.settings.keep.empty()) rank_cascade(view, order.has_value());
+  } catch (const std::bad_alloc&) {
+    throw;
   } catch (const std::exception& error) {
+    // A library's words would mean nothing to who reads them.
+    const auto* ours = dynamic_cast<const Error*>(&error);
     fail("run_foreign", "run",
-         "the run holds an event that this version cannot read ({}): use the "
-         "version that made it",
-         error.what());
+         "{} holds {} that this version cannot read ({}): use the version that made it, or take a "
+         "copy of it from a backup",
+         name, at != nullptr ? fmt::format("an event, number {},", at->seq) : "events",
+         ours != nullptr ? ours->sentence() : "a field is missing or is of another kind");
   }
-  for (auto& [id, candidate] : candidates) view.candidates.push_back(std::move(candidate));
-  if (order) {
-    rank_as_selected(view, *order);
-  } else if (view.settings.keep.empty()) {
-    rank(view);
-  }
-  if (!view.settings.keep.empty()) rank_cascade(view, order.has_value());
   if (!events.empty()) view.seconds = events.back().at - events.front().at;
   return view;
+}
+
+RunView read_view(const std::string& directory) {
+  return project(RunStore::open_read_only(directory).events(),
+                 (std::filesystem::path(directory) / "run.sqlite").string());
 }
 
 Event run_event(const RunSettings& settings) {

@@ -89,6 +89,8 @@ struct RunView {
   std::vector<Candidate> candidates;           ///< best first; failures last; ties by id
   std::string winner;                          ///< id; empty: none
   std::vector<TrajectoryRecord> trajectories;  ///< ascending by (wave, id); of generating runs only
+  /// Name and sha256 of each best.<ext> that the run has written, in order.
+  std::vector<std::pair<std::string, std::string>> best_files;
   CostTotals ledger;
   bool finished = false;
   double seconds = 0;  ///< wall clock between the first and the last event
@@ -99,9 +101,13 @@ struct RunView {
 /// judge the last counts. The winner is rank 1, also before the end. A run is finished while
 /// "finished" is its last event: it may go on after it. Where a strategy has selected
 /// ("winner_selected"), its order and rewards are the ranking; in a cascade, the order of
-/// cascade_order(). Events of other kinds are passed over. Errors: "run_foreign" (an event that
-/// this version cannot read), "usage" (see combine()).
-BESTREEL_API RunView project(const std::vector<Event>& events);
+/// cascade_order(). Events of other kinds are passed over. Error "run_foreign" (an event that this
+/// version cannot read), with `name` for the run: its file, where the caller knows it.
+BESTREEL_API RunView project(const std::vector<Event>& events, const std::string& name = "the run");
+
+/// The run in `directory` as it is now, without its lock. Errors: those of
+/// RunStore::open_read_only() and project(), naming the file.
+BESTREEL_API RunView read_view(const std::string& directory);
 
 // The events that a ranking consists of. A result that JSON cannot hold, such as a reward that is
 // not a number, is kept as its Failure "judge_broken".

@@ -16,12 +16,16 @@ struct CloseDatabase {
   void operator()(sqlite3* database) const { sqlite3_close(database); }
 };
 
-/// One connection. Errors: "disk_full", "run_foreign" (no database, or a damaged one),
-/// "store_failed"; each names `file`.
+/// One connection to a file that anyone may have made: nothing that lies in it runs (no views,
+/// triggers, virtual tables, functions in its schema), and no statement takes longer than the size
+/// of the file explains. Errors: "disk_full", "run_foreign" (no database, or a damaged one),
+/// "store_locked" (another program holds it), "lock_unsupported", "too_many_files",
+/// "out_of_memory", "no_permission", "io_failed", "store_failed"; each names `file`.
 class Database {
  public:
   /// `name` is what SQLite opens, a path or a URI; `flags` as for sqlite3_open_v2.
   Database(const std::string& name, int flags, std::string file);
+  Database(Database&&) = delete;
 
   void execute(const std::string& sql);
   /// The first column of the first row, 0 where there is none.
@@ -31,9 +35,16 @@ class Database {
   const std::string& file() const { return file_; }
   /// Throws what the last call on this connection met.
   [[noreturn]] void fail_now() const;
+  [[noreturn]] void fail_damaged() const;
+  /// The bytes of the file and its log.
+  std::int64_t size() const;
 
  private:
+  friend class Statement;
+  static int on_progress(void* self) noexcept;
+
   std::string file_;
+  mutable std::int64_t operations_ = 0;  ///< of the statement that runs
   std::unique_ptr<sqlite3, CloseDatabase> database_;
 };
 
@@ -52,6 +63,7 @@ class Statement {
   std::int64_t integer(int column) const { return sqlite3_column_int64(statement_, column); }
   double real(int column) const { return sqlite3_column_double(statement_, column); }
   std::string text(int column) const;
+  std::int64_t bytes(int column) const { return sqlite3_column_bytes(statement_, column); }
 
  private:
   void check(int code) const;

@@ -23,6 +23,17 @@ TrajectoryRecord::Preview& preview_at(TrajectoryRecord& trajectory, std::int64_t
 
 /// Who was asked about and has no assignment is dropped; a assignment from another's state is a
 /// resampling.
+[[noreturn]] void fail_candidate() {
+  fail("json_malformed", "json",
+       "a candidate must be one of the run, such as c003: use a file that Bestreel wrote");
+}
+
+/// What candidate_name() writes.
+bool is_candidate_name(const std::string& id) {
+  return id.size() > 3 && id.size() < 19 && id[0] == 'c' &&
+         id.find_first_not_of("0123456789", 1) == std::string::npos;
+}
+
 void apply_barrier(std::map<std::string, TrajectoryRecord>& trajectories, std::int64_t step,
                    const Json& body) {
   std::map<std::string, TrajectoryRecord::Resampling> parents;
@@ -30,6 +41,7 @@ void apply_barrier(std::map<std::string, TrajectoryRecord>& trajectories, std::i
     parents[strictly_at<std::string>(assignment, "candidate")] = {
         step, strictly_at<std::string>(assignment, "parent"),
         strictly_at<std::uint64_t>(assignment, "key")};
+    if (!trajectories.contains(strictly_at<std::string>(assignment, "parent"))) fail_candidate();
   }
   for (const Json& each : body.at("candidates")) {
     const auto id = strictly<std::string>(each, "candidate");
@@ -53,6 +65,7 @@ std::vector<TrajectoryRecord> project_trajectories(const std::vector<Event>& eve
       const Json body = Json::parse(event.body);
       for (const Json& start : body.at("starts")) {
         const auto id = strictly_at<std::string>(start, "candidate");
+        if (!is_candidate_name(id)) fail_candidate();
         trajectories[id].id = id;
         trajectories[id].wave = event.wave;
         trajectories[id].noise = strictly_at<std::string>(start, "noise");

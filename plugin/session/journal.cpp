@@ -24,11 +24,11 @@ Journal::Journal(RunStore store) : store_(std::move(store)) {
       const Json body = Json::parse(event.body);
       recorded_.emplace(key_of(event, body), body);
       add(ledger_, event);
-    } catch (const std::exception& error) {
+    } catch (const std::exception&) {
       fail("run_foreign", "run",
-           "{} holds an event that this version cannot read ({}): use the "
-           "version that made it",
-           store_.directory(), error.what());
+           "{}/run.sqlite holds an event, number {}, that this version cannot read: use the "
+           "version that made it, or take a copy of it from a backup",
+           store_.directory(), event.seq);
     }
   }
 }

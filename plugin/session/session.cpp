@@ -111,6 +111,7 @@ Session::Session(const std::string& directory, EngineCapabilities engine, Strate
   settings.lossless = static_cast<bool>(options.lossless_sink);
 
   const bool known = RunStore::exists(directory);
+  if (!known) refuse_outputs_of_others(directory, {}, {".mp4", ".mkv"}, /*makes=*/true);
   Journal journal(known ? RunStore::open(directory) : RunStore::create(directory));
   if (known) {
     require_same_run(directory, project(journal.events()).settings, settings);
@@ -160,6 +161,15 @@ void Session::Impl::check(const Ask& ask) const {
   }
 }
 
+/// Whether the files of a candidate are there and as they were recorded: if not it is made again.
+bool is_kept(const Json& candidate) {
+  const auto text = [&](const char* name) { return strictly_at<std::string>(candidate, name); };
+  if (!candidate.at("path").is_string()) return true;  // bytes that JSON has no word for
+  return is_intact(text("path"), text("sha256")) &&
+         (!candidate.contains("lossless") || !candidate["lossless"].is_string() ||
+          is_intact(text("lossless"), text("lossless_sha256")));
+}
+
 /// What a process before this one has recorded of its end.
 void Session::Impl::restore(CandidateId id, Trajectory& t) {
   const std::string name = candidate_name(id);
@@ -175,7 +185,8 @@ void Session::Impl::restore(CandidateId id, Trajectory& t) {
     t.state = State::kStopped;
     t.failure = Failure{"budget", strictly_at<std::string>(*journal.find(*stopped), "sentence")};
     exhausted = true;
-  } else if (journal.find(key("candidate", id, engine.steps)) != nullptr) {
+  } else if (const Json* file = journal.find(key("candidate", id, engine.steps));
+             file != nullptr && is_kept(*file)) {
     const std::size_t judges = strategy->needs().reviews ? 1 : judge_count;
     for (std::size_t j = 0; j < judges; ++j) {
       t.judgements.push_back(key("judged", id, engine.steps, j));
@@ -325,7 +336,7 @@ Outcome Session::finish() {
   if (!complete) return {project(journal.events()), false};
   journal.record({winner_selected_event(impl_->strategy->ranking())});
   const RunView view = project(journal.events());
-  write_best(journal.directory(), view);
+  write_best(journal.directory(), view, [&](Event event) { journal.note(std::move(event)); });
   journal.record({finished_event(view.winner)});
   return {project(journal.events()), true};
 }

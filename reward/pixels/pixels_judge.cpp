@@ -4,6 +4,7 @@
 #include <array>
 #include <chrono>
 #include <cmath>
+#include <opencv2/core/utility.hpp>
 #include <string>
 #include <utility>
 
@@ -141,6 +142,11 @@ class PixelsJudge final : public Judge {
 
 }  // namespace
 
-JudgePtr make_pixels_judge() { return std::make_shared<PixelsJudge>(); }
+JudgePtr make_pixels_judge() {
+  // OpenCV's pool takes all cores, whatever --threads says, and waits for ever where the system
+  // gives it no threads. The measures run on frames of some hundred pixels a side.
+  cv::setNumThreads(1);
+  return std::make_shared<PixelsJudge>();
+}
 
 }  // namespace bestreel

@@ -19,8 +19,9 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "core/base/errno_code.h"
 #include "core/base/fail.h"
-#include "core/base/file.h"
+#include "core/base/temporary_file.h"
 #include "core/nn/safetensors.h"
 
 namespace bestreel::videoscore2 {
@@ -139,27 +140,15 @@ std::optional<std::string> open_file(const std::string& path, const Checkpoint& 
   return std::nullopt;
 }
 
-/// Bytes into a temporary file that is removed unless it is committed.
+/// Bytes at their places, into a file that is removed unless it is committed.
 class Writer {
  public:
-  explicit Writer(std::string path)
-      : path_(std::move(path)), temporary_(fmt::format("{}.{}.part", path_, ::getpid())) {
-    file_ = ::open(temporary_.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    if (file_ < 0) give_up();
-  }
-  ~Writer() {
-    if (file_ >= 0) {
-      ::close(file_);
-      ::unlink(temporary_.c_str());
-    }
-  }
-  Writer(const Writer&) = delete;
-  Writer& operator=(const Writer&) = delete;
+  explicit Writer(std::string path) : path_(std::move(path)), file_(path_) {}
 
   void write(const void* data, std::uint64_t size, std::uint64_t at) {
     const auto* bytes = static_cast<const char*>(data);
     while (size > 0) {
-      const ssize_t done = ::pwrite(file_, bytes, size, static_cast<off_t>(at));
+      const ssize_t done = ::pwrite(file_.descriptor(), bytes, size, static_cast<off_t>(at));
       if (done < 0 && errno == EINTR) continue;
       if (done <= 0) give_up();
       bytes += done;
@@ -167,21 +156,18 @@ class Writer {
       size -= static_cast<std::uint64_t>(done);
     }
   }
-  const std::string& temporary() const { return temporary_; }
-  void commit() {
-    if (::close(std::exchange(file_, -1)) != 0) give_up();
-    commit_file(temporary_, path_);
-  }
+  const std::string& temporary() const { return file_.name(); }
+  void commit() { file_.commit(); }
 
  private:
   [[noreturn]] void give_up() {
     const int error = errno;
-    fail(error == ENOSPC || error == EDQUOT ? "disk_full" : "write_failed", "checkpoint",
-         "{} cannot be written: {}", path_, std::strerror(error));
+    fail(errno_code(error, "write_failed"), "checkpoint", "{} cannot be written: {}", path_,
+         std::strerror(error));
   }
 
-  std::string path_, temporary_;
-  int file_ = -1;
+  std::string path_;
+  TemporaryFile file_;
 };
 
 void write_file(const std::string& path, const Checkpoint& source, const std::string& digest) {
@@ -298,6 +284,7 @@ Int8Weights int8_weights(const Checkpoint& source, const std::string& digest) {
   std::error_code ignored;
   std::string found_wrong;
   for (const std::string& path : places) {
+    remove_leftovers(fs::path(path).parent_path().string());  // of a conversion that was killed
     if (!fs::exists(path, ignored)) continue;
     Int8Weights weights;
     const auto wrong = open_file(path, source, digest, weights);
@@ -311,7 +298,9 @@ Int8Weights int8_weights(const Checkpoint& source, const std::string& digest) {
       fmt::print(stderr, "[judge] converting the weights to int8, once: {}\n", path);
       write_file(path, source, digest);
     } catch (const Error& error) {
-      if (error.code() != "disk_full" && error.code() != "write_failed") throw;
+      const bool elsewhere = error.code() == "disk_full" || error.code() == "write_failed" ||
+                             error.code() == "no_permission" || error.code() == "io_failed";
+      if (!elsewhere) throw;
       if (code != "disk_full") code = error.code();
       reasons += (reasons.empty() ? "" : "; ") + error.sentence();
       continue;

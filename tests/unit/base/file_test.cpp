@@ -1,7 +1,9 @@
 #include "core/base/file.h"
 
 #include <gtest/gtest.h>
+#include <sys/file.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -12,6 +14,21 @@
 #include <iterator>
 
 #include "core/base/error.h"
+#include "core/base/temporary_file.h"
+#include "full_disk.h"
+
+namespace {
+bool without_locks = false;
+}
+
+// As on a file system whose server keeps none.
+extern "C" int flock(int descriptor, int operation) {
+  if (without_locks) {
+    errno = ENOLCK;
+    return -1;
+  }
+  return static_cast<int>(syscall(SYS_flock, descriptor, operation));
+}
 
 namespace bestreel {
 namespace {
@@ -78,12 +95,92 @@ TEST_F(FileTest, MissingFilesAndFoldersAreSentences) {
   EXPECT_EQ(code_of([&] { write_file_atomically(path("no/x"), ""); }), "write_failed");
 }
 
-// A device without room is a full disk.
+// A device without room is a full disk, and the old file stays.
 TEST_F(FileTest, AFullDiskHasItsOwnCode) {
-  if (!fs::exists("/dev/full")) GTEST_SKIP() << "/dev/full is missing here";
-  fs::create_symlink("/dev/full", path("x.partial"));
+  write_file_atomically(path("x"), "old");
+  testing::disk_is_full = true;
   EXPECT_EQ(code_of([&] { write_file_atomically(path("x"), "bytes"); }), "disk_full");
-  EXPECT_EQ(files(), 0u);
+  testing::disk_is_full = false;
+  EXPECT_EQ(read_file(path("x")), "old");
+  EXPECT_EQ(files(), 1u);
+  write_file_atomically(path("x"), "bytes");
+  EXPECT_EQ(read_file(path("x")), "bytes");
+}
+
+// What the machine lacks has its own code, in whatever is being done.
+TEST_F(FileTest, TheMachinesFailuresHaveTheirOwnCodes) {
+  write_file_atomically(path("x"), "bytes");
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  const int lowest = dup(0);
+  close(lowest);
+  const rlimit none{static_cast<rlim_t>(lowest), before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+  const std::string read = code_of([&] { read_file(path("x")); });
+  const std::string hash = code_of([&] { sha256_file(path("x")); });
+  const std::string written = code_of([&] { write_file_atomically(path("y"), "bytes"); });
+  const std::string lock = code_of([&] { FileLock lock(path("lock")); });
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+  for (const std::string& code : {read, hash, written, lock}) EXPECT_EQ(code, "too_many_files");
+  EXPECT_EQ(read_file(path("x")), "bytes");
+  EXPECT_EQ(files(), 1u);
+}
+
+// The next writer in a folder, in another process, removes what a killed one left there; what
+// somebody writes just now, and files of the user's, stay.
+TEST_F(FileTest, RemovesWhatAKilledWriterLeft) {
+  const TemporaryFile living(path("living"));
+  const pid_t child = fork();
+  if (child == 0) {
+    TemporaryFile left(path("x"));
+    left.write("half");
+    raise(SIGKILL);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFSIGNALED(status));
+  ASSERT_EQ(files(), 2u);
+  std::ofstream(path("x.partial")) << "the user's";
+  std::ofstream(path(".bestreel-notes.partial")) << "the user's";
+  fs::create_symlink(path("x.partial"), path(".bestreel-0123456789abcdef.partial"));
+  remove_leftovers(folder_.string());
+  EXPECT_TRUE(fs::exists(living.name()));
+  EXPECT_EQ(files(), 4u);
+  EXPECT_EQ(read_file(path("x.partial")), "the user's");
+}
+
+// Links are replaced, never followed: what they lead to stays.
+TEST_F(FileTest, WritesThroughNoLink) {
+  std::ofstream(path("precious")) << "precious";
+  for (const char* name : {"x", "lock"}) fs::create_symlink(path("precious"), path(name));
+  write_file_atomically(path("x"), "new");
+  EXPECT_EQ(read_file(path("x")), "new");
+  EXPECT_FALSE(fs::is_symlink(path("x")));
+  EXPECT_EQ(code_of([&] { FileLock lock(path("lock")); }), "run_foreign");
+  fs::create_hard_link(path("precious"), path("hard"));
+  EXPECT_EQ(code_of([&] { FileLock lock(path("hard")); }), "run_foreign");
+  ASSERT_EQ(mkfifo(path("pipe").c_str(), 0600), 0);
+  EXPECT_EQ(code_of([&] { FileLock lock(path("pipe")); }), "run_foreign");
+  EXPECT_EQ(code_of([&] { sha256_file(path("pipe")); }), "file_unreadable");
+  EXPECT_EQ(read_file(path("precious")), "precious");
+}
+
+// Where file systems have no locks nobody holds one.
+TEST_F(FileTest, AFileSystemWithoutLocksIsNamed) {
+  { const FileLock lock(path("lock")); }
+  without_locks = true;
+  std::string sentence;
+  try {
+    const FileLock lock(path("lock"));
+  } catch (const Error& error) {
+    sentence = error.what();
+    EXPECT_EQ(error.code(), "lock_unsupported");
+  }
+  // Writing needs none.
+  write_file_atomically(path("x"), "new");
+  without_locks = false;
+  EXPECT_NE(sentence.find("mount with file locks"), std::string::npos) << sentence;
+  EXPECT_EQ(read_file(path("x")), "new");
 }
 
 // Known answers of FIPS 180-4.

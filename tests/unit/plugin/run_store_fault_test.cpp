@@ -166,8 +166,7 @@ TEST_F(RunStoreFaultTest, ALaterSchemaIsRefused) {
 // What a kill leaves of a file that was being made is cleared away.
 TEST_F(RunStoreFaultTest, TakesOverAHalfMadeRun) {
   fs::create_directories(run_);
-  for (const char* name : {"run.sqlite.partial", "run.sqlite.partial-journal",
-                           "run.sqlite.partial-wal", "run.sqlite"}) {
+  for (const char* name : {".bestreel-0123456789abcdef.partial", "run.sqlite"}) {
     std::ofstream file(fs::path(run_) / name);
     if (std::string(name) != "run.sqlite") file << std::string(5000, 'x');
   }
