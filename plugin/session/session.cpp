@@ -162,7 +162,7 @@ void Session::Impl::check(const Ask& ask) const {
 }
 
 /// Whether the files of a candidate are there and as they were recorded: if not it is made again.
-bool is_kept(const Json& candidate) {
+static bool is_kept(const Json& candidate) {
   const auto text = [&](const char* name) { return strictly_at<std::string>(candidate, name); };
   if (!candidate.at("path").is_string()) return true;  // bytes that JSON has no word for
   return is_intact(text("path"), text("sha256")) &&

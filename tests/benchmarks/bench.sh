@@ -15,6 +15,7 @@ list() {
                                                        best-of-8 beside diffusers and transformers
 ./run bench overlap [--rounds 3]                       judging while denoising, on against off
 ./run bench kill [--kills 30] [--strategy all]         SIGKILL at random instants: winner, scores, files
+./run bench memory-limits [--tries 300] [--step 64]    limits on address space: a sentence, never a signal
 ./run bench selection [--prompts 40] [-n 8]            what best-of-n, halving and race pick, against truth
 ./run bench cascade [--prompts 12] [-n 8]              what a cascade of judges loses and saves, against truth
 ./run bench plan [--scratch DIR]                       predicted against measured peak memory at full size
@@ -31,6 +32,7 @@ case $name in
   sampler) exec "$root/.deps/venv/bin/python" "$root/tests/benchmarks/sampler_bench.py" "$BESTREEL_BIN" "$@" ;;
   overlap) exec "$root/.deps/venv/bin/python" "$root/tests/benchmarks/overlap_bench.py" "$@" ;;
   kill) exec "$root/.deps/venv/bin/python" "$root/tests/benchmarks/kill_bench.py" "$@" ;;
+  memory-limits) exec "$root/.deps/venv/bin/python" "$root/tests/benchmarks/memory_limits.py" "$@" ;;
   selection) exec "$root/.deps/venv/bin/python" "$root/tests/benchmarks/selection_bench.py" "$@" ;;
   cascade) exec "$root/.deps/venv/bin/python" "$root/tests/benchmarks/cascade_bench.py" "$@" ;;
   plan) exec "$root/.deps/venv/bin/python" "$root/tests/benchmarks/plan_bench.py" "$@" ;;

@@ -63,6 +63,35 @@ TEST_F(SessionFilesTest, TheReportShowsHowTheyWereMade) {
   EXPECT_NE(page.find(view.settings.strategy), std::string::npos);
 }
 
+// A renamed run is gone on with; what was tampered with, or is missing, winner or not, is made
+// again from its text, and the good best file is never away.
+TEST_F(SessionFilesTest, MakesAgainWhatIsNotAsItWas) {
+  SyntheticEngine engine;
+  const auto again = [&](const std::string& directory) {
+    SyntheticEngine fresh;
+    return run(directory, fresh, best_of_n({.seeds = consecutive_seeds(1, 4)}));
+  };
+  const RunView view = run(run_, engine, best_of_n({.seeds = consecutive_seeds(1, 4)})).view;
+  ASSERT_FALSE(view.winner.empty());
+  const std::string events = table(run_), best_bytes = best(run_);
+  const std::string moved = (folder_ / "moved").string();
+  std::filesystem::rename(run_, moved);
+  EXPECT_EQ(again(moved).view.winner, view.winner);
+  EXPECT_EQ(table(moved), events);
+  for (int id = 0; id < 4; ++id) {
+    const std::string file = moved + "/" + candidate_name(id) + ".txt";
+    const std::string bytes = read_file(file);
+    write_file_atomically(file, "tampered with");
+    EXPECT_EQ(again(moved).view.winner, view.winner);
+    EXPECT_EQ(read_file(file), bytes);
+    std::filesystem::remove(file);
+    EXPECT_EQ(again(moved).view.winner, view.winner);
+    EXPECT_EQ(read_file(file), bytes);
+    EXPECT_EQ(best(moved), best_bytes);
+  }
+  EXPECT_EQ(table(moved), events);
+}
+
 // A run without trajectories has no such section: the page of `rank` is as it was.
 TEST_F(SessionFilesTest, RankingsHaveNoSuchSection) {
   RunView view;
