@@ -5,7 +5,8 @@
 // computes is bitwise what the CPU computes. It cannot prove the order of streams, nor what a CUDA
 // graph may capture.
 //
-// Link it as an OBJECT library: it registers itself when the program starts.
+// Link it as an OBJECT library: it registers itself when the program starts, unless
+// BESTREEL_TEST_DEVICE names another device: libtorch asks a registered backend before CUDA.
 #pragma once
 
 #include <c10/core/Device.h>
@@ -15,6 +16,9 @@
 namespace bestreel::fake {
 
 inline at::Device device() { return {c10::DeviceType::PrivateUse1, 0}; }
+
+/// Whether it is registered, so that transfers are counted.
+bool registered();
 
 /// Since the last reset, over all threads.
 struct Counters {

@@ -1,4 +1,5 @@
-// The generator's engine, whole, on a device that is not the CPU.
+// The generator's engine, whole, on a device that is not the CPU: the fake accelerator, or the one
+// that BESTREEL_TEST_DEVICE names.
 #include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/equal.h>
@@ -17,12 +18,12 @@
 #include "sampler/wan/pipeline.h"
 #include "sampler/wan/preview.h"
 #include "sampler/wan/tiny_decoder.h"
-#include "tests/fake_accelerator/fake_accelerator.h"
+#include "tests/fake_accelerator/tested_device.h"
 
 namespace bestreel::wan {
 namespace {
 
-const std::string kFolder = BESTREEL_SOURCE_DIR "/examples/tinyworld/checkpoints/generator";
+const std::string kFolder = test_sources() + "/examples/tinyworld/checkpoints/generator";
 const std::string kPrompt = "a small red circle moves left over a gray background";
 constexpr std::int64_t kSteps = 4;
 
@@ -43,8 +44,8 @@ const PipelinePtr& on_cpu() {
   static const PipelinePtr it = load(at::kCPU);
   return it;
 }
-const PipelinePtr& on_fake() {
-  static const PipelinePtr it = load(fake::device());
+const PipelinePtr& on_device() {
+  static const PipelinePtr it = load(tested());
   return it;
 }
 
@@ -62,18 +63,24 @@ Trajectory start(const PipelinePtr& pipeline, const Settings& s) {
   return pipeline->start(conditioning, s, pipeline->noise(7, s.size), "seed 7");
 }
 
+// A real device sums in another order, and its convolutions may round their inputs to TF32, which
+// has 10 bits of mantissa: a frame may be off by one level.
+double at_least(double tolerance) {
+  return tested().is_cpu() || fake::registered() ? tolerance : std::max(tolerance, 5e-3);
+}
+
 void expect_near(const at::Tensor& on_device, const at::Tensor& on_host, double tolerance) {
-  EXPECT_EQ(on_device.device(), fake::device());
+  EXPECT_EQ(on_device.device(), tested());
   const at::Tensor back = on_device.cpu().to(at::kFloat), host = on_host.to(at::kFloat);
   ASSERT_EQ(back.sizes(), host.sizes());
   const double scale = std::max(1.0, host.abs().max().item<double>());
-  EXPECT_LE((back - host).abs().max().item<double>(), tolerance * scale);
+  EXPECT_LE((back - host).abs().max().item<double>(), at_least(tolerance) * scale);
 }
 
 // Embeddings, every step's latents and estimates, and the frames are the CPU's. Not to the bit: the
 // CPU sums the padding of the text, whose rows are alike, as one row.
 TEST(SamplerOnDevice, GeneratesAsOnTheCpu) {
-  const PipelinePtr &here = on_cpu(), &there = on_fake();
+  const PipelinePtr &here = on_cpu(), &there = on_device();
   expect_near(there->encode(kPrompt, "")->positive, here->encode(kPrompt, "")->positive, 0);
   for (const Stochastic stochastic : {Stochastic::kNone, Stochastic::kFlowSde}) {
     Trajectory a = start(there, settings(stochastic)), b = start(here, settings(stochastic));
@@ -86,14 +93,14 @@ TEST(SamplerOnDevice, GeneratesAsOnTheCpu) {
     }
     if (stochastic != Stochastic::kNone) continue;
     // The same latents: the decoder is the CPU's to the bit.
-    const at::Tensor same = b.x().to(fake::device());
+    const at::Tensor same = b.x().to(tested());
     expect_near(there->decode_values(same), here->decode_values(b.x()), 0);
     expect_near(there->decode(same), here->decode(b.x()), 0);
     expect_near(there->encode_video(there->decode(same)), here->encode_video(here->decode(b.x())),
                 0);
     const std::string tiny = kFolder + "/taew.safetensors";
     const std::int64_t channels = here->config().vae.z_dim;
-    expect_near(TinyDecoder::open(tiny, channels, fake::device()).frames(same),
+    expect_near(TinyDecoder::open(tiny, channels, tested()).frames(same),
                 TinyDecoder::open(tiny, channels).frames(b.x()), 0);
     expect_near(LinearPreview::fit(*there, same).frames(same),
                 LinearPreview::fit(*here, b.x()).frames(b.x()), 0);
@@ -105,7 +112,8 @@ TEST(SamplerOnDevice, GeneratesAsOnTheCpu) {
 // The host neither reads nor waits inside a denoising step, whatever the solver, the first
 // included.
 TEST(SamplerOnDevice, NoHostReadInADenoisingStep) {
-  const PipelinePtr& pipeline = on_fake();
+  NEEDS_COUNTERS();
+  const PipelinePtr& pipeline = on_device();
   for (const Stochastic stochastic :
        {Stochastic::kNone, Stochastic::kFlowSde, Stochastic::kCps, Stochastic::kDdim}) {
     Trajectory trajectory = start(pipeline, settings(stochastic));
@@ -121,7 +129,8 @@ TEST(SamplerOnDevice, NoHostReadInADenoisingStep) {
 // Decoding reads two truths, none between its chunks: whether the latents and the frames are
 // numbers.
 TEST(SamplerOnDevice, TwoHostReadsADecoding) {
-  const PipelinePtr& pipeline = on_fake();
+  NEEDS_COUNTERS();
+  const PipelinePtr& pipeline = on_device();
   const at::Tensor latents = pipeline->noise(1, settings().size);
   fake::reset_counters();
   pipeline->decode(latents);
@@ -131,11 +140,12 @@ TEST(SamplerOnDevice, TwoHostReadsADecoding) {
 
 // Loading copies each weight once, in the bytes of the file.
 TEST(SamplerOnDevice, WeightsAreCopiedOnce) {
+  NEEDS_COUNTERS();
   const auto bytes = static_cast<std::int64_t>(
       Checkpoint::open(kFolder + "/transformer", "diffusion_pytorch_model").bytes() +
       Checkpoint::open(kFolder + "/vae", "diffusion_pytorch_model").bytes());
   fake::reset_counters();
-  const PipelinePtr pipeline = load(fake::device());
+  const PipelinePtr pipeline = load(tested());
   // The autoencoder's other half is not loaded until somebody encodes.
   EXPECT_LT(fake::counters().h2d_bytes, bytes + bytes / 100);
   EXPECT_GT(fake::counters().h2d_bytes, bytes / 2);
@@ -143,7 +153,8 @@ TEST(SamplerOnDevice, WeightsAreCopiedOnce) {
 
 // A prompt that was encoded elsewhere is refused by the first step, not moved.
 TEST(SamplerOnDevice, MixedPlacementRaises) {
-  const PipelinePtr &here = on_cpu(), &there = on_fake();
+  if (tested().is_cpu()) GTEST_SKIP() << "on the CPU nothing can be in the wrong place";
+  const PipelinePtr &here = on_cpu(), &there = on_device();
   const Settings s = settings();
   Trajectory mixed = there->start(here->encode(kPrompt, ""), s, there->noise(7, s.size), "seed 7");
   try {
@@ -185,7 +196,7 @@ class Watcher final : public SamplerCallback {
 // A whole wave: what is shown stays on the device until somebody of the CPU asks, and nothing but
 // each decoding's two truths are read before.
 TEST(SamplerOnDevice, WaveStaysOnTheDevice) {
-  const PipelinePtr& pipeline = on_fake();
+  const PipelinePtr& pipeline = on_device();
   const std::unique_ptr<Engine> engine =
       make_engine(pipeline, {.settings = settings(), .fps = {4, 1}});
   const Condition condition{kPrompt, ""};
@@ -194,20 +205,29 @@ TEST(SamplerOnDevice, WaveStaysOnTheDevice) {
   fake::reset_counters();
   engine->run(starts, watcher);
   ASSERT_EQ(watcher.videos.size(), 4u);
-  EXPECT_EQ(fake::counters().host_reads(), 8);
-  EXPECT_EQ(fake::counters().events_recorded, 4);
+  if (fake::registered()) {
+    EXPECT_EQ(fake::counters().host_reads(), 8);
+    EXPECT_EQ(fake::counters().events_recorded, 4);
+  }
 
   const std::vector<std::int64_t> even{0, 2, 4}, uneven{4, 0, 1};
   const Video& last = *watcher.videos.back();
   EXPECT_EQ(last.info().frame_count, 5);
   fake::reset_counters();
-  EXPECT_EQ(last.read(even).device.kind, DeviceKind::kPrivate);
-  EXPECT_EQ(last.read(uneven).device.kind, DeviceKind::kPrivate);
+  const DeviceKind kind = tested().is_cpu()    ? DeviceKind::kCpu
+                          : tested().is_cuda() ? DeviceKind::kCuda
+                                               : DeviceKind::kPrivate;
+  EXPECT_EQ(last.read(even).device.kind, kind);
+  EXPECT_EQ(last.read(uneven).device.kind, kind);
   EXPECT_EQ(fake::counters().waits(), 0);
-  EXPECT_EQ(fake::counters().events_waited, 2);
+  if (fake::registered()) {
+    EXPECT_EQ(fake::counters().events_waited, 2);
+  }
   const TensorView host = last.read_host(uneven);
   EXPECT_EQ(host.device.kind, DeviceKind::kCpu);
-  EXPECT_EQ(fake::counters().d2h, 1);
+  if (fake::registered()) {
+    EXPECT_EQ(fake::counters().d2h, 1);
+  }
   EXPECT_EQ(host.shape, (std::vector<std::int64_t>{3, 3, 64, 64}));
   EXPECT_THROW(last.read(std::vector<std::int64_t>{5}), UsageError);
 }

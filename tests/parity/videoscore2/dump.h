@@ -24,7 +24,7 @@ inline at::Tensor read_array(const std::string& path, at::IntArrayRef shape, at:
 }
 
 inline void write_array(const std::string& path, const at::Tensor& tensor) {
-  const at::Tensor data = tensor.contiguous();
+  const at::Tensor data = tensor.cpu().contiguous();
   std::ofstream(path, std::ios::binary)
       .write(static_cast<const char*>(data.const_data_ptr()),
              static_cast<std::streamsize>(data.nbytes()));

@@ -53,6 +53,7 @@ json judge(const json& request, const std::string&) {
   options.folder = request["folder"];
   options.template_file = request.value("template", "");
   options.dtype = request.value("dtype", options.dtype);
+  options.device = request.value("device", options.device);
   options.threads = request.value("threads", options.threads);
   options.rationale = request.value("rationale", options.rationale);
   options.fps = request.value("fps", options.fps);

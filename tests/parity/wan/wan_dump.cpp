@@ -10,6 +10,7 @@
 #include <chrono>
 #include <ctime>
 
+#include "core/nn/device.h"
 #include "dump.h"
 #include "sampler/schedulers/noise.h"
 #include "sampler/wan/pipeline.h"
@@ -28,6 +29,7 @@ std::shared_ptr<Pipeline> load(const json& request) {
   LoadOptions options;
   options.folder = request["folder"];
   options.dtype = request.value("dtype", options.dtype);
+  options.device = nn::parse_device(request.value("device", "cpu"));
   options.vae_dtype = request.value("vae_dtype", options.vae_dtype);
   for (const json& file : request.value("lora", json::array()))
     options.lora.push_back({file["path"], file.value("scale", 1.0)});

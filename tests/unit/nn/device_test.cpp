@@ -12,13 +12,17 @@
 
 #include "core/base/error.h"
 #include "core/nn/device_stream.h"
+#include "tests/test_device.h"
 
 namespace bestreel::nn {
 namespace {
 
 bool has_gpu() { return at::globalContext().hasCUDA(); }
+// Who names a device by BESTREEL_TEST_DEVICE wants it tested: a missing one is an error then.
+const std::string kWord = test_device("");
+at::Device device() { return kWord.empty() ? at::Device(at::kCUDA, 0) : parse_device(kWord); }
 #define NEEDS_GPU() \
-  if (!has_gpu()) GTEST_SKIP() << "no GPU here: compiled and linked, not run"
+  if (kWord.empty() && !has_gpu()) GTEST_SKIP() << "no GPU here: compiled and linked, not run"
 
 // A device is named as libtorch's users name it; another word is a usage error.
 TEST(Device, NamesAndBadNames) {
@@ -65,13 +69,14 @@ void graph_replays(at::Device device) {
 TEST(Graph, ReplaysOnNewInputOnTheCpu) { graph_replays(at::kCPU); }
 TEST(Graph, ReplaysOnNewInputOnAGpu) {
   NEEDS_GPU();
-  graph_replays({at::kCUDA, 0});
+  graph_replays(device());
 }
 
 // A step that reads its result on the host cannot be recorded, and the device goes on working.
 TEST(Graph, HostReadInAStepIsRefusedOnAGpu) {
   NEEDS_GPU();
-  const at::Device gpu(at::kCUDA, 0);
+  const at::Device gpu = device();
+  if (gpu.is_cpu()) GTEST_SKIP() << "the CPU records nothing";
   const at::Tensor x = at::ones({4}).to(gpu);
   EXPECT_THROW(Graph::capture(gpu, [&] { x.sum().item(); }), Error);
   graph_replays(gpu);
@@ -101,7 +106,17 @@ void context_orders(at::Device device) {
 TEST(StreamContext, OrdersWorkOnTheCpu) { context_orders(at::kCPU); }
 TEST(StreamContext, OrdersWorkOnAGpu) {
   NEEDS_GPU();
-  context_orders({at::kCUDA, 0});
+  context_orders(device());
+}
+
+// The first thing that a process does with a device may be a context. To be run alone
+// (--gtest_filter): after another test the device is no longer new.
+TEST(StreamContext, MayBeTheFirstOnAGpu) {
+  NEEDS_GPU();
+  const c10::InferenceMode no_grad;
+  const StreamContext context(device(), /*high_priority=*/true);
+  const StreamContext::Scope on(context);
+  EXPECT_EQ((at::ones({3}, at::TensorOptions(device())) + 1).sum().item<double>(), 6);
 }
 
 // On the CPU there is nothing to upload.
@@ -111,7 +126,7 @@ TEST(Upload, CpuIsTheTensorItself) {
 }
 TEST(Upload, GpuGetsTheValues) {
   NEEDS_GPU();
-  EXPECT_TRUE(at::equal(upload(at::full({3}, 7.0f), {at::kCUDA, 0}).cpu(), at::full({3}, 7.0f)));
+  EXPECT_TRUE(at::equal(upload(at::full({3}, 7.0f), device()).cpu(), at::full({3}, 7.0f)));
 }
 
 }  // namespace
