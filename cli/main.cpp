@@ -1,9 +1,15 @@
 // The `bestreel` program: finds the command, turns errors into sentences and exit codes.
+#include <unistd.h>
+
 #include <array>
 #include <csignal>
 #include <cstdlib>
+#include <exception>
 #include <iostream>
+#include <new>
 #include <string>
+#include <string_view>
+#include <system_error>
 #include <vector>
 
 #ifdef __GLIBC__
@@ -74,6 +80,28 @@ void steady_allocator() {
 #endif
 }
 
+// Memory or threads may end where nothing can be thrown: in a destructor, between a library's
+// threads. What is no such end is a mistake of ours, and aborts.
+[[noreturn]] void on_terminate() {
+  try {
+    if (const auto error = std::current_exception()) std::rethrow_exception(error);
+  } catch (const std::bad_alloc&) {
+    constexpr std::string_view kSentence =
+        "[bestreel] out of memory: close other programs, or use smaller videos\n";
+    [[maybe_unused]] const ssize_t written =
+        ::write(STDERR_FILENO, kSentence.data(), kSentence.size());
+    ::_exit(bestreel::cli::kFailed);
+  } catch (const std::system_error&) {
+    constexpr std::string_view kSentence =
+        "[bestreel] the system gave out: raise its limits (ulimit -a) or close other programs\n";
+    [[maybe_unused]] const ssize_t written =
+        ::write(STDERR_FILENO, kSentence.data(), kSentence.size());
+    ::_exit(bestreel::cli::kFailed);
+  } catch (...) {
+  }
+  std::abort();
+}
+
 // One place for what every command says: its sentence, its exit status, and whether what it wrote
 // has arrived.
 int main(int argc, char** argv) {
@@ -82,6 +110,7 @@ int main(int argc, char** argv) {
   std::ios::sync_with_stdio(false);
   std::signal(SIGPIPE, SIG_IGN);  // a closed pager is an error of the write, not a silent death
   std::signal(SIGXFSZ, SIG_IGN);
+  std::set_terminate(on_terminate);
   cli::filter_output();
   cli::name_lost_mappings();
   int code = cli::kFailed;
@@ -96,6 +125,11 @@ int main(int argc, char** argv) {
     code = error.code() == "cancelled" ? cli::kInterrupted : cli::kFailed;
   } catch (const std::bad_alloc&) {
     std::cerr << "[bestreel] out of memory: close other programs, or use smaller videos\n";
+  } catch (const std::system_error& error) {
+    say(fmt::format(
+        "[bestreel] the system gave out ({}): raise its limits (ulimit -a) or close other "
+        "programs, and run the same command again",
+        error.code().message()));
   } catch (const std::exception& error) {
     say(std::string("[bestreel] unexpected error, please report it: ") + error.what());
   }
