@@ -30,7 +30,7 @@ Event candidate(const std::string& id) {
   Candidate result;
   result.id = id;
   result.path = "/videos/" + id;
-  result.sha256 = "00";
+  result.sha256 = std::string(64, '0');
   result.video.frame_count = 3;
   result.video.fps = {30000, 1001};
   return candidate_event(result);
@@ -91,11 +91,13 @@ TEST(RunView, ExportIsCanonical) {
   for (const ExportFormat format : {ExportFormat::kCsv, ExportFormat::kJsonl}) {
     EXPECT_EQ(export_run(project(one), format), export_run(project(two), format));
   }
-  EXPECT_EQ(export_run(project(one), ExportFormat::kCsv),
-            "video,sha256,rank,reward,winner,quality.score,quality.expected,judge.reward,"
-            "judge.failure_code,judge.failure\r\n"
-            "a,00,1,4.0,1,3,4.0,4.0,,\r\n"
-            "\"b,\"\"x\"\"\",00,,,0,,,,c,\"line\nend\"\r\n");
+  EXPECT_EQ(
+      export_run(project(one), ExportFormat::kCsv),
+      "video,sha256,rank,reward,winner,quality.score,quality.expected,judge.reward,"
+      "judge.failure_code,judge.failure\r\n"
+      "a,0000000000000000000000000000000000000000000000000000000000000000,1,4.0,1,3,4.0,4.0,,\r\n"
+      "\"b,\"\"x\"\"\",0000000000000000000000000000000000000000000000000000000000000000,,,0,,,,c,"
+      "\"line\nend\"\r\n");
 }
 
 // Columns are found by the dimension's name, whatever a judgement lacks.
@@ -112,8 +114,10 @@ TEST(RunView, ExportKeepsDimensionsApart) {
       "video,sha256,rank,reward,winner,\"judge1.x,y.score\",\"judge1.x,y.expected\","
       "\"judge1.x,y.reference_soft\",judge1.z.score,judge1.z.expected,judge1.reward,"
       "judge1.failure_code,judge1.failure,judge2.reward,judge2.failure_code,judge2.failure\r\n"
-      "a,00,,,0,2,2.5,1.5,,,1.0,,,,code,why\r\n"
-      "b\xEF\xBF\xBD,00,,,0,1,1.25,,5,4.5,2.0,,,,,\r\n");
+      "a,0000000000000000000000000000000000000000000000000000000000000000,,,0,2,2.5,1.5,,,1.0,,,,"
+      "code,why\r\n"
+      "b\xEF\xBF\xBD,0000000000000000000000000000000000000000000000000000000000000000,,,0,1,1.25,,"
+      "5,4.5,2.0,,,,,\r\n");
 }
 
 // A score that is no number is that video's failure; the run can still be read and ranked.
